@@ -1,0 +1,110 @@
+/* Few centroids of many columns; a part of kernel.h.
+ *
+ * Here lanes are columns: rows are read in place and in order, as fast as memory gives them, and
+ * FEW_ROWS x FEW_GROUP accumulators are summed across at the end. With k = 10 the transposition of
+ * kernel.h costs more than the products: at 60k x 784 it takes 1.5 times as long. From k = 16 on,
+ * or below d = 128, kernel.h is faster. */
+
+/* Columns f..f+LANES-1 of FEW_ROWS rows times those of FEW_GROUP centroids. `keep`, where given,
+ * zeroes columns. */
+INLINE void NAME(add_products)(vec sums[FEW_GROUP][FEW_ROWS], vec norms2[FEW_ROWS],
+                               const real *const rows[FEW_ROWS], ptrdiff_t f, const real *shift,
+                               const real *c, ptrdiff_t stride, const real *keep, ptrdiff_t ahead,
+                               int measure, int direct)
+{
+    vec x[FEW_ROWS];
+    EACH(i, FEW_ROWS) {
+        x[i] = V_LOAD(rows[i] + f) - V_LOAD(shift + f);
+        if (keep) x[i] *= V_LOAD(keep);
+        if (measure) {
+            norms2[i] = V_FMA(x[i], x[i], norms2[i]);
+            prefetch((uintptr_t)(rows[i] + f) + (uintptr_t)ahead);
+        }
+    }
+    EACH(j, FEW_GROUP) {
+        const vec cj = V_LOAD(c + j * stride);
+        EACH(i, FEW_ROWS) {
+            if (direct) {
+                const vec t = x[i] - cj;
+                sums[j][i] = V_FMA(t, t, sums[j][i]);
+            } else {
+                sums[j][i] = V_FNMA(x[i], cj, sums[j][i]);
+            }
+        }
+    }
+}
+
+/* All columns; the sums stay spread over the lanes. */
+INLINE void NAME(few_products)(vec (*lane_sums)[LANES], vec *lane_norms2,
+                               const real *const rows[FEW_ROWS], const packed_centroids *p,
+                               ptrdiff_t j, int measure, int direct)
+{
+    const ptrdiff_t d = p->d, stride = p->few_stride, whole = d / LANES * LANES;
+    const real *shift = (const real *)p + p->shift_at;
+    const real *few = (const real *)p + p->groups_at + FEW_MAX, *c = few + j * stride;
+    const real *keep = few + FEW_MAX * stride + whole;
+    /* Eight rows ahead: -26 % where the rows come from memory. */
+    const ptrdiff_t ahead = 2 * FEW_ROWS * d * (ptrdiff_t)sizeof(real);
+    vec sums[FEW_GROUP][FEW_ROWS], norms2[FEW_ROWS];
+
+    EACH(i, FEW_ROWS) {
+        norms2[i] = V_SET1(0);
+        EACH(q, FEW_GROUP) sums[q][i] = V_SET1(0);
+    }
+    for (ptrdiff_t f = 0; f < whole; f += LANES)
+        NAME(add_products)(sums, norms2, rows, f, shift, c + f, stride, NULL, ahead, measure,
+                           direct);
+    /* The remaining columns come with the end of the vector before, which `keep` and the centroids
+     * zero. */
+    if (whole < d)
+        NAME(add_products)(sums, norms2, rows, d - LANES, shift, c + whole, stride, keep, ahead,
+                           measure, direct);
+    EACH(i, FEW_ROWS) {
+        if (measure) lane_norms2[i] = norms2[i];
+        EACH(q, FEW_GROUP) lane_sums[q][i] = sums[q][i];
+    }
+}
+
+/* Lane i of the result is the sum of the lanes of rows[i]. */
+INLINE vec NAME(sum_across)(const vec rows[LANES])
+{
+    vec sum = V_SET1(0);
+    EACH(q, LANES / CHUNK) {
+        vec columns[CHUNK];
+        V_LOAD_CHUNK(columns, (const real *)rows + q * CHUNK, LANES);
+        EACH(i, CHUNK) sum += columns[i];
+    }
+    return sum;
+}
+
+INLINE void NAME(score_few_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+                                 const packed_centroids *p, int direct)
+{
+    const real *half_norms2 = (const real *)p + p->groups_at;
+    vec score[(FEW_MAX + GROUP - 1) / GROUP][GROUP][VECTORS];
+    vec lane_sums[FEW_MAX][LANES], lane_norms2[LANES];
+
+    NAME(start_tile)(tile);
+    for (int v = 0; v < VECTORS; v++) {
+        for (int i = 0; i < LANES; i += FEW_ROWS) {
+            const real *few_rows[FEW_ROWS];
+            for (int r = 0; r < FEW_ROWS; r++) {
+                const ptrdiff_t row = v * LANES + i + r;
+                few_rows[r] = rows + (row < m ? row : m - 1) * p->d;
+            }
+            NAME(few_products)((void *)&lane_sums[0][i], lane_norms2 + i, few_rows, p, 0, 1,
+                               direct);
+            for (ptrdiff_t j = FEW_GROUP; j < p->k; j += FEW_GROUP)
+                NAME(few_products)((void *)&lane_sums[j][i], NULL, few_rows, p, j, 0, direct);
+        }
+        tile->norm2[v] = NAME(sum_across)(lane_norms2);
+        for (ptrdiff_t j = 0; j < p->n_groups * GROUP; j++) {
+            vec *s = &score[j / GROUP][j % GROUP][v];
+            if (j < p->k)
+                *s = V_SET1(direct ? 0 : half_norms2[j]) + NAME(sum_across)(lane_sums[j]);
+            else
+                *s = V_SET1(NO_CENTROID);
+        }
+    }
+    for (ptrdiff_t g = 0; g < p->n_groups; g++) NAME(keep_two)(tile, score[g], g, GROUP);
+}

@@ -1,0 +1,378 @@
+/* Nearest centroids for one (level, real) pair; a template that level.h includes for float and
+ * double.
+ *
+ * Lanes are points. A tile of TILE rows is transposed into an L1 buffer; the centroids stream past
+ * it in groups of GROUP, and GROUP x VECTORS accumulators in registers take one multiply-add a
+ * column. The transposition costs about a quarter of a cycle an element, whatever k is; in return
+ * every k and d fills the lanes, and nothing is reduced across them.
+ *
+ * Scores are half-expanded, s = |c|^2 / 2 - x.c, since |x|^2 changes no comparison: differences
+ * (x - c)^2 take 1.2 to 1.4 times as long, at d = 2 already. Their rounding errors are relative to
+ * |x|^2 + |c|^2; a tile that they leave largely undecided is scored again with differences, whose
+ * errors are relative to the distance itself. */
+
+#include "lanes.h"
+
+#define TILE (VECTORS * LANES)
+#define NO_CENTROID (REAL_MAX / 2)
+
+/* Columns a tile holds, and groups whose partial scores fit beside it: at most 24 + 24 KB of stack.
+ * The sums of a block of columns start at zero, which also keeps the bound on their rounding errors
+ * small. */
+#define BLOCK_COLUMNS ((ptrdiff_t)128)
+#define BLOCK_GROUPS ((ptrdiff_t)(24576 / (GROUP * TILE * sizeof(real))))
+
+#if REAL_BITS == 32
+#define level_drifts ckm_drifts_f32
+#define level_table table_f32
+#else
+#define level_drifts ckm_drifts_f64
+#define level_table table_f64
+#endif
+#define NARROW_MAX 8 /* columns of narrow.h */
+
+/* few.h: at most FEW_MAX centroids of at least FEW_COLUMNS columns, FEW_GROUP at a time. */
+#define FEW_MAX 10
+#define FEW_COLUMNS 128
+#define FEW_GROUP 5
+
+_Static_assert(LANES % FEW_ROWS == 0, "few.h takes a vector of rows in whole steps");
+
+#define packed_centroids NAME(packed_centroids)
+#define tile_state NAME(tile_state)
+
+/* The head of a packed buffer; then shift (d,); then either groups of GROUP half squared norms and
+ * d-major coordinates (d, GROUP), the last one filled up with NO_CENTROID; or, for few.h, FEW_MAX
+ * half squared norms, as many rows of few_stride coordinates, and a row of ones and zeros. */
+typedef struct {
+    ptrdiff_t k, d, n_groups;
+    ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */
+    ptrdiff_t few_stride;          /* reals between rows of the few layout; 0 for groups */
+    real radius2;                  /* at least the largest squared norm */
+    /* |error| <= expanded_slack * 4 (|x|^2 + radius2) + tiny */
+    real expanded_slack, tiny;
+    /* shrink * s - wander * sqrt(s) - direct_slack <= exact
+                                      exact <= grow * s + wander * sqrt(s) + direct_slack */
+    real grow, shrink, wander, direct_slack;
+} packed_centroids;
+
+typedef struct {
+    vec x[BLOCK_COLUMNS][VECTORS];
+    vec norm2[VECTORS];
+    vec best[VECTORS], second[VECTORS]; /* scores so far, tagged with the place in the group */
+    ivec group[VECTORS];                /* the best one's */
+} tile_state;
+
+#include "pack.h"
+
+/* n columns of TILE rows, d apart, transposed. */
+INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, ptrdiff_t d, ptrdiff_t n)
+{
+    EACH(v, VECTORS) {
+        const real *vector_rows = rows + v * LANES * d;
+        if (n < CHUNK) {
+            V_LOAD_NARROW(&x[0][v], VECTORS, vector_rows, d);
+            continue;
+        }
+        for (ptrdiff_t f = 0; f < n; f += CHUNK) {
+            vec columns[CHUNK];
+            /* The last chunk overlaps its neighbour instead of reading on. */
+            const ptrdiff_t first = f + CHUNK <= n ? f : n - CHUNK;
+            V_LOAD_CHUNK(columns, vector_rows + first, d);
+            EACH(i, CHUNK) x[first + i][v] = columns[i];
+        }
+    }
+}
+
+/* m < TILE rows; the missing ones repeat the last. */
+static void NAME(load_short_tile)(tile_state *tile, const real *rows, ptrdiff_t m, ptrdiff_t d,
+                                  ptrdiff_t n)
+{
+    real *x = (real *)tile->x;
+    for (ptrdiff_t i = 0; i < TILE; i++) {
+        const char *row = (const char *)(rows + (i < m ? i : m - 1) * d);
+        for (ptrdiff_t f = 0; f < n; f++)
+            memcpy(x + f * TILE + i, row + f * sizeof(real), sizeof(real));
+    }
+}
+
+/* Columns first..first+n-1 of m rows: transposed, shifted, and added to their squared norms where
+ * asked to. */
+INLINE void NAME(load_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+                            const packed_centroids *p, ptrdiff_t d, ptrdiff_t first, ptrdiff_t n,
+                            int measure)
+{
+    const real *shift = (const real *)p + p->shift_at + first;
+    if (m >= TILE)
+        NAME(load_full_tile)(tile->x, rows + first, d, n);
+    else
+        NAME(load_short_tile)(tile, rows + first, m, d, n);
+    vec norm2[VECTORS];
+    EACH(v, VECTORS) norm2[v] = V_SET1(0);
+    for (ptrdiff_t f = 0; f < n; f++) {
+        const vec origin = V_SET1(shift[f]);
+        EACH(v, VECTORS) {
+            const vec x = tile->x[f][v] - origin;
+            tile->x[f][v] = x;
+            norm2[v] = V_FMA(x, x, norm2[v]);
+        }
+    }
+    EACH(v, VECTORS)
+        if (measure) tile->norm2[v] += norm2[v];
+}
+
+/* The share of group g of n_groups in fetching n columns of the TILE rows that are loaded next:
+ * memory works while the sums do (-13 % at 100k x 128, k = 256). */
+INLINE void NAME(fetch_ahead)(const real *rows, ptrdiff_t d, ptrdiff_t n, ptrdiff_t g,
+                              ptrdiff_t n_groups)
+{
+    for (ptrdiff_t i = TILE * g / n_groups; i < TILE * (g + 1) / n_groups; i++)
+        for (ptrdiff_t f = 0; f < n; f += (ptrdiff_t)(64 / sizeof(real)))
+            prefetch((uintptr_t)(rows + i * d) + f * sizeof(real));
+}
+
+INLINE void NAME(start_tile)(tile_state *tile)
+{
+    EACH(v, VECTORS) {
+        tile->best[v] = tile->second[v] = V_TAG(V_SET1(NO_CENTROID), 0);
+        tile->group[v] = V_TAG_OF(V_SET1(0));
+        tile->norm2[v] = V_SET1(0);
+    }
+}
+
+/* `direct` counts up from zero, but keeps the centroids that fill the last group at NO_CENTROID. */
+INLINE void NAME(start_scores)(vec score[GROUP][VECTORS], const real *half_norm2, int width,
+                               int direct)
+{
+    EACH(j, width) {
+        const vec start = V_SET1(direct && half_norm2[j] != NO_CENTROID ? 0 : half_norm2[j]);
+        EACH(v, VECTORS) score[j][v] = start;
+    }
+}
+
+/* n columns of a tile times those of `width` centroids, in registers. */
+INLINE void NAME(add_columns)(vec score[GROUP][VECTORS], vec (*x)[VECTORS], const real *c,
+                              ptrdiff_t n, int width, int direct)
+{
+    for (ptrdiff_t f = 0; f < n; f++, c += GROUP)
+        EACH(j, width) {
+            const vec cj = V_SET1(c[j]);
+            EACH(v, VECTORS) {
+                if (direct) {
+                    const vec t = x[f][v] - cj;
+                    score[j][v] = V_FMA(t, t, score[j][v]);
+                } else {
+                    score[j][v] = V_FNMA(x[f][v], cj, score[j][v]);
+                }
+            }
+        }
+}
+
+/* Carries the two best scores on over `width` centroids. */
+INLINE void NAME(keep_two)(tile_state *tile, vec score[GROUP][VECTORS], ptrdiff_t group, int width)
+{
+    EACH(v, VECTORS) {
+        const vec before = tile->best[v];
+        vec best = before, second = tile->second[v];
+        EACH(j, width) {
+            const vec s = V_TAG(score[j][v], j);
+            second = V_MIN(V_MAX(s, best), second);
+            best = V_MIN(s, best);
+        }
+        tile->best[v] = best;
+        tile->second[v] = second;
+        tile->group[v] = V_REPLACE_IF_LESS(best, before, (real_bits)group, tile->group[v]);
+    }
+}
+
+INLINE void NAME(score_group)(tile_state *tile, const real *group, ptrdiff_t g, ptrdiff_t d,
+                              int width)
+{
+    vec score[GROUP][VECTORS];
+    NAME(start_scores)(score, group, width, 0);
+    NAME(add_columns)(score, tile->x, group + GROUP, d, width, 0);
+    NAME(keep_two)(tile, score, g, width);
+}
+
+/* The two best scores of every row, for d <= BLOCK_COLUMNS. */
+static void NAME(score_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+                             const packed_centroids *p)
+{
+    const ptrdiff_t d = p->d;
+    const real *group = (const real *)p + p->groups_at;
+    const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP; /* the last group may be half empty */
+    NAME(start_tile)(tile);
+    NAME(load_tile)(tile, rows, m, p, d, 0, d, 1);
+    for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1)) {
+        if (m >= 2 * TILE) NAME(fetch_ahead)(rows + TILE * d, d, d, g, n_whole);
+        NAME(score_group)(tile, group, g, d, GROUP);
+    }
+    if (n_whole < p->n_groups) NAME(score_group)(tile, group, n_whole, d, GROUP / 2);
+}
+
+/* The same for any d: BLOCK_GROUPS groups at a time keep their scores in memory while the columns
+ * pass. */
+INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+                                  const packed_centroids *p, int direct)
+{
+    const ptrdiff_t d = p->d, n_groups = p->n_groups;
+    const ptrdiff_t n_blocks = (d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    const ptrdiff_t block = (d + n_blocks - 1) / n_blocks; /* balanced: none is less than a chunk */
+    vec score[BLOCK_GROUPS][GROUP][VECTORS];
+
+    NAME(start_tile)(tile);
+    for (ptrdiff_t g0 = 0; g0 < n_groups; g0 += BLOCK_GROUPS) {
+        const ptrdiff_t n = g0 + BLOCK_GROUPS < n_groups ? BLOCK_GROUPS : n_groups - g0;
+        const real *group = (const real *)p + p->groups_at + g0 * GROUP * (d + 1);
+        for (ptrdiff_t g = 0; g < n; g++)
+            NAME(start_scores)(score[g], group + g * GROUP * (d + 1), GROUP, direct);
+        for (ptrdiff_t f = 0; f < d; f += block) {
+            const ptrdiff_t columns = f + block < d ? block : d - f;
+            const int last_groups = g0 + n == n_groups, last_columns = f + columns == d;
+            const real *next = !last_columns ? rows + f + columns
+                               : last_groups ? rows + TILE * d
+                                             : rows;
+            NAME(load_tile)(tile, rows, m, p, d, f, columns, g0 == 0);
+            for (ptrdiff_t g = 0; g < n; g++) {
+                if (m >= 2 * TILE) NAME(fetch_ahead)(next, d, block, g, n);
+                vec sums[GROUP][VECTORS];
+                EACH(j, GROUP)
+                    EACH(v, VECTORS) sums[j][v] = V_SET1(0);
+                NAME(add_columns)(sums, tile->x, group + g * GROUP * (d + 1) + GROUP * (1 + f),
+                                  columns, GROUP, direct);
+                EACH(j, GROUP)
+                    EACH(v, VECTORS) score[g][j][v] += sums[j][v];
+            }
+        }
+        for (ptrdiff_t g = 0; g < n; g++) NAME(keep_two)(tile, score[g], g0 + g, GROUP);
+    }
+}
+
+#include "narrow.h"
+#include "few.h"
+
+/* Leaves the two best scores of the first TILE of m rows in `tile`. */
+typedef void NAME(scorer)(tile_state *tile, const real *rows, ptrdiff_t m,
+                          const packed_centroids *p);
+
+static void NAME(score_long_expanded)(tile_state *tile, const real *rows, ptrdiff_t m,
+                                      const packed_centroids *p)
+{
+    NAME(score_long_tile)(tile, rows, m, p, 0);
+}
+
+static void NAME(score_few_expanded)(tile_state *tile, const real *rows, ptrdiff_t m,
+                                     const packed_centroids *p)
+{
+    NAME(score_few_tile)(tile, rows, m, p, 0);
+}
+
+static void NAME(score_direct)(tile_state *tile, const real *rows, ptrdiff_t m,
+                               const packed_centroids *p)
+{
+    if (p->few_stride)
+        NAME(score_few_tile)(tile, rows, m, p, 1);
+    else
+        NAME(score_long_tile)(tile, rows, m, p, 1);
+}
+
+static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
+{
+    static NAME(scorer) *const narrow[] = {
+        NULL,                 NAME(score_narrow_1), NAME(score_narrow_2),
+        NAME(score_narrow_3), NAME(score_narrow_4), NAME(score_narrow_5),
+        NAME(score_narrow_6), NAME(score_narrow_7), NAME(score_narrow_8),
+    };
+    if (p->few_stride) return NAME(score_few_expanded);
+    if (p->d <= NARROW_MAX) return narrow[p->d];
+    return p->d <= BLOCK_COLUMNS ? NAME(score_tile) : NAME(score_long_expanded);
+}
+
+/* Writes TILE labels and bounds (see certify in pack.h); returns how many rows are not certified.
+ */
+INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int direct,
+                                  int32_t *labels, real *upper2, real *lower2)
+{
+    int certified = 0;
+    EACH(v, VECTORS) {
+        const vec best = tile->best[v], second = tile->second[v], norm2 = tile->norm2[v];
+        vec upper, lower;
+        if (direct) {
+            /* Times 4 and back: a best of at least REAL_MAX / 4 becomes infinite. */
+            const vec slack = V_SET1(p->direct_slack), wander = V_SET1(p->wander);
+            upper = V_FMA(best, V_SET1(p->grow), V_FMA(V_SQRT(best), wander, slack));
+            upper = upper * V_SET1(4) * V_SET1((real)0.25);
+            lower = V_FNMA(V_SQRT(second), wander, second * V_SET1(p->shrink)) - slack;
+        } else {
+            const vec norms2 = (norm2 + V_SET1(p->radius2)) * V_SET1(4);
+            const vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
+            upper = V_FMA(V_SET1(2), best, norm2) + slack;
+            lower = V_FMA(V_SET1(2), second, norm2) - slack;
+        }
+        lower = p->k > 1 ? V_MAX(lower, V_SET1(0)) : V_SET1((real)INFINITY);
+        V_STORE(upper2 + v * LANES, upper);
+        V_STORE(lower2 + v * LANES, lower);
+        V_STORE_LABELS(labels + v * LANES, tile->group[v] * (real_bits)GROUP + V_TAG_OF(best));
+        certified += popcount(V_LESS_BITS(upper, lower));
+    }
+    return TILE - certified;
+}
+
+/* Differences are given up for the rest of a call once they decide less than half of what they were
+ * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
+static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                          real *upper2, real *lower2)
+{
+    const packed_centroids *p = packed;
+    NAME(scorer) *score_expanded = NAME(scorer_for)(p);
+    int direct_pays = 1;
+    tile_state tile;
+
+    for (ptrdiff_t i = 0; i < m; i += TILE) {
+        const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
+        const real *rows = X + i * p->d;
+        int32_t short_labels[TILE];
+        real short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
+        int32_t *tile_labels = n == TILE ? labels + i : short_labels;
+        real *tile_upper = n == TILE ? upper2 + i : short_upper;
+        real *tile_lower = n == TILE ? lower2 + i : short_lower;
+
+        if (n < TILE && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
+            memset(narrow_rows, 0, sizeof narrow_rows);
+            memcpy(narrow_rows, rows, (size_t)(n * p->d) * sizeof(real));
+            rows = narrow_rows;
+        }
+        score_expanded(&tile, rows, left, p);
+        const int undecided =
+            NAME(certified_bounds)(&tile, p, 0, tile_labels, tile_upper, tile_lower);
+        if (undecided > TILE / 8 && direct_pays) {
+            NAME(score_direct)(&tile, rows, left, p);
+            direct_pays = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_upper,
+                                                 tile_lower) <= undecided / 2;
+        }
+        if (n < TILE) {
+            memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
+            memcpy(upper2 + i, short_upper, (size_t)n * sizeof *upper2);
+            memcpy(lower2 + i, short_lower, (size_t)n * sizeof *lower2);
+        }
+    }
+}
+
+#include "filter.h"
+
+static const level_table NAME(level) = {
+    TILE, NAME(packed_bytes), NAME(pack), NAME(nearest), NAME(filter),
+};
+
+#undef real
+#undef real_bits
+#undef REAL_MAX
+#undef REAL_MIN
+#undef REAL_ROUNDOFF
+#undef LANES
+#undef OP
+#undef MM
+#undef CHUNK
+#undef TILE
+#undef level_drifts
+#undef level_table

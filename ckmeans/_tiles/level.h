@@ -1,0 +1,26 @@
+/* One level of SIMD: the kernel for float and for double. Set LEVEL, VECTOR_BYTES, VECTORS, GROUP,
+ * TAG_BITS and FEW_ROWS before; they are undefined again afterwards. */
+
+#define JOIN_(name, real, level) name##_##real##_##level
+#define JOIN(name, real, level) JOIN_(name, real, level)
+
+#define REAL_BITS 32
+#define NAME(name) JOIN(name, f32, LEVEL)
+#include "kernel.h"
+#undef NAME
+#undef REAL_BITS
+
+#define REAL_BITS 64
+#define NAME(name) JOIN(name, f64, LEVEL)
+#include "kernel.h"
+#undef NAME
+#undef REAL_BITS
+
+#undef JOIN_
+#undef JOIN
+#undef LEVEL
+#undef VECTOR_BYTES
+#undef VECTORS
+#undef GROUP
+#undef TAG_BITS
+#undef FEW_ROWS

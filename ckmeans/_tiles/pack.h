@@ -1,0 +1,122 @@
+/* Centroids as the kernel reads them, and the slack that certifies its scores; a part of kernel.h.
+ */
+
+static ptrdiff_t NAME(padded)(ptrdiff_t reals)
+{
+    const ptrdiff_t line = 64 / sizeof(real);
+    return (reals + line - 1) / line * line;
+}
+
+static int NAME(are_few)(ptrdiff_t k, ptrdiff_t d)
+{
+    return LANES > 1 && k <= FEW_MAX && d >= FEW_COLUMNS;
+}
+
+static void NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
+{
+    const ptrdiff_t head = NAME(padded)((sizeof *p + sizeof(real) - 1) / sizeof(real));
+    p->k = k;
+    p->d = d;
+    p->n_groups = (k + GROUP - 1) / GROUP;
+    p->shift_at = head;
+    p->groups_at = head + NAME(padded)(d);
+    p->few_stride = NAME(are_few)(k, d) ? (d + LANES - 1) / LANES * LANES : 0;
+}
+
+static size_t NAME(packed_bytes)(ptrdiff_t k, ptrdiff_t d)
+{
+    packed_centroids p;
+    NAME(lay_out)(&p, k, d);
+    const ptrdiff_t grouped = p.n_groups * GROUP * (d + 1);
+    const ptrdiff_t few = p.few_stride ? FEW_MAX + (FEW_MAX + 1) * p.few_stride : 0;
+    return (size_t)(p.groups_at + NAME(padded)(few ? few : grouped)) * sizeof(real);
+}
+
+static real NAME(rounded_up)(double a)
+{
+    a *= 1 + 4 * REAL_ROUNDOFF;
+    return a <= REAL_MAX ? (real)a : (real)INFINITY;
+}
+
+/* Additions that one term of a score can go through. */
+static ptrdiff_t NAME(longest_sum)(const packed_centroids *p)
+{
+    if (p->few_stride) return p->few_stride / LANES + LANES;
+    if (p->d <= BLOCK_COLUMNS) return p->d;
+    return BLOCK_COLUMNS + (p->d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+}
+
+/* The bounds that certify a score. u is real's unit roundoff, g(n) = n u / (1 - n u) bounds n
+ * roundings in a row (Higham 2002, section 3.1), R is the largest centroid norm after the shift.
+ *
+ * Expanded. With B = |x|^2 + R^2: 2 g B for the sums, 28 u B for the tag (7 ulp of |s| <= B,
+ * twice), 4 u B for rounding the shifted row and centroid, 4 u B for the last additions, 4 u B
+ * spare, and g64 for a float64 reference. Where a sum overflows, 4 B does too, and the bounds with
+ * it.
+ *
+ * Direct. Rounding the shifted row and centroid moves their distance t by at most u (t + 2 R), that
+ * is u t + a, and its square by 2 a t + a^2 beside terms relative to it: 14 u for the tag, 4 u for
+ * u t, a few u for the last operations.
+ *
+ * `tiny` is what underflow can take from 4 (d + 2) operations, flushing to zero included. */
+static void NAME(certify)(packed_centroids *p)
+{
+    const double u = REAL_ROUNDOFF, d = (double)p->d;
+    const double roundings = ((double)NAME(longest_sum)(p) + (REAL_BITS == 32 ? 4 : d + 4)) * u;
+    const double g = roundings < 0.5 ? roundings / (1 - roundings) : INFINITY;
+    const double g64 = (d + 8) * 0x1p-53 * 2;
+    const double expanded = (2 * g + 40 * u + 2 * g64) * (1 + g) * (1 + g) * (1 + g);
+    p->expanded_slack = NAME(rounded_up)(expanded / 4);
+    p->tiny = NAME(rounded_up)(16 * (d + 2) * REAL_MIN);
+
+    const double a = 2 * u * 1.001 * sqrt((double)p->radius2);
+    const double relative = g64 + 40 * u;
+    p->grow = NAME(rounded_up)((1 + relative) * (1 + g) * (1 + g));
+    p->shrink = (real)((1 - relative) * (1 - g) * (1 - g)) * (real)(1 - 4 * REAL_ROUNDOFF);
+    p->wander = NAME(rounded_up)(2 * a * (1 + g));
+    p->direct_slack = NAME(rounded_up)(2 * a * a) + p->tiny;
+}
+
+/* Centroid j of real's precision, less `origin`; returns half its squared norm. Its columns are
+ * `stride` apart; those from `whole` on lie `gap` further. */
+static double NAME(pack_centroid)(real *to, ptrdiff_t stride, ptrdiff_t whole, ptrdiff_t gap,
+                                  const double *centroid, const real *origin, ptrdiff_t d)
+{
+    double half_norm2 = 0;
+    for (ptrdiff_t f = 0; f < d; f++) {
+        const real c = (real)(centroid[f] - origin[f]);
+        to[f * stride + (f < whole ? 0 : gap)] = c;
+        half_norm2 += 0.5 * c * c;
+    }
+    return half_norm2;
+}
+
+static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
+                       void *packed)
+{
+    packed_centroids *p = packed;
+    NAME(lay_out)(p, k, d);
+    real *origin = (real *)packed + p->shift_at, *groups = (real *)packed + p->groups_at;
+    const int few = p->few_stride > 0;
+    const ptrdiff_t whole = few ? d / LANES * LANES : d, gap = p->few_stride - d;
+    double largest = 0;
+
+    memset(origin, 0, NAME(packed_bytes)(k, d) - (size_t)p->shift_at * sizeof(real));
+    for (ptrdiff_t f = 0; shift && f < d; f++) origin[f] = (real)shift[f];
+    for (ptrdiff_t j = 0; j < (few ? FEW_MAX : p->n_groups * GROUP); j++) {
+        real *half_norm2 = few ? groups + j : groups + j / GROUP * GROUP * (d + 1) + j % GROUP;
+        real *to = few ? groups + FEW_MAX + j * p->few_stride : half_norm2 + GROUP;
+        if (j >= k) {
+            *half_norm2 = NO_CENTROID;
+            continue;
+        }
+        const double half =
+            NAME(pack_centroid)(to, few ? 1 : GROUP, whole, gap, centroids + j * d, origin, d);
+        *half_norm2 = (real)half;
+        if (half > largest || half != half) largest = half;
+    }
+    real *keep = groups + FEW_MAX + FEW_MAX * p->few_stride;
+    for (ptrdiff_t f = whole; f < d; f++) keep[f + gap] = 1;
+    p->radius2 = NAME(rounded_up)(2 * largest * (1 + (d + 2) * 0x1p-52));
+    NAME(certify)(p);
+}

@@ -1,0 +1,247 @@
+/* The levels of SIMD, and the choice between them. */
+#include "tiles.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define EACH(i, n)                                                                                 \
+    _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++) /* over registers: unrolled */
+#define prefetch(address) __builtin_prefetch((const void *)(address), 0, 2)
+#define popcount(bits) __builtin_popcount(bits)
+#define lowest_bit(bits) __builtin_ctz(bits)
+#else
+#define INLINE static inline
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+#define prefetch(address) ((void)(address))
+INLINE int popcount(unsigned bits) { return bits & 1; } /* one lane there, hence one bit */
+INLINE int lowest_bit(unsigned bits)
+{
+    (void)bits;
+    return 0;
+}
+#endif
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define X86_LEVELS 1
+#include <immintrin.h>
+#elif defined(__GNUC__) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* What one level offers for one real type. */
+#define TABLE(name, real, drifts)                                                                  \
+    typedef struct {                                                                               \
+        ptrdiff_t tile_rows;                                                                       \
+        size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
+        void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
+        void (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *);         \
+        ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const drifts *, real *, real *,            \
+                            int32_t *);                                                            \
+    } name;
+TABLE(table_f32, float, ckm_drifts_f32)
+TABLE(table_f64, double, ckm_drifts_f64)
+
+/* Each level fills the vector registers with VECTORS x GROUP accumulators, VECTORS vectors of rows
+ * and a centroid: 32 registers on AVX-512 and aarch64, else 16. TAG_BITS number a group; few.h
+ * takes FEW_ROWS rows at a time. */
+
+#define LEVEL baseline
+#if !defined(__GNUC__) || defined(CKMEANS_SCALAR) /* the latter to test the former */
+#define VECTOR_BYTES 0
+#define FEW_ROWS 1
+#else
+#define VECTOR_BYTES 16
+#define FEW_ROWS 2
+#endif
+#if defined(__aarch64__)
+#define VECTORS 4
+#define GROUP 6
+#define TAG_BITS 3
+#else
+#define VECTORS 3 /* 6 % faster than 2 x 4, 2 x 5 and 2 x 6 */
+#define GROUP 4
+#define TAG_BITS 2
+#endif
+#include "level.h"
+
+#if X86_LEVELS
+
+/* 2 x 6 is 4 % faster than 3 x 4 and 13 % than 2 x 4 at 100k x 128, k = 256. */
+#define LEVEL avx2
+#define VECTOR_BYTES 32
+#define VECTORS 2
+#define GROUP 6
+#define TAG_BITS 3
+#define FEW_ROWS 2
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#include "level.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+/* 3 x 8 is 8 % faster than 2 x 12 or 2 x 8 and 32 % than 4 x 6 at 100k x 128, k = 256. */
+#define LEVEL avx512
+#define VECTOR_BYTES 64
+#define VECTORS 3
+#define GROUP 8
+#define TAG_BITS 3
+#define FEW_ROWS 4
+#if defined(__clang__)
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+#endif
+#include "level.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif /* X86_LEVELS */
+
+static int always(void) { return 1; }
+
+#if X86_LEVELS
+
+static void cpuid(uint32_t leaf, uint32_t out[4])
+{
+    __asm__ volatile("cpuid"
+                     : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+                     : "a"(leaf), "c"(0));
+}
+
+/* The register states that the operating system saves: without them a supported instruction still
+ * faults. */
+static uint32_t saved_states(void)
+{
+    uint32_t leaf1[4], low, high;
+    cpuid(1, leaf1);
+    if (!(leaf1[2] >> 27 & 1)) return 0; /* OSXSAVE */
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int has_avx2(void)
+{
+    uint32_t leaf0[4], leaf1[4], leaf7[4];
+    cpuid(0, leaf0);
+    if (leaf0[0] < 7 || (saved_states() & 0x06) != 0x06) return 0; /* xmm, ymm */
+    cpuid(1, leaf1);
+    cpuid(7, leaf7);
+    return (leaf1[2] >> 12 & 1) && (leaf7[1] >> 5 & 1); /* FMA, AVX2 */
+}
+
+static int has_avx512(void)
+{
+    uint32_t leaf7[4];
+    if (!has_avx2() || (saved_states() & 0xE6) != 0xE6) return 0; /* and opmask, zmm */
+    cpuid(7, leaf7);
+    const uint32_t wanted = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
+    return (leaf7[1] & wanted) == wanted;
+}
+
+#endif
+
+static const struct level {
+    const char *name;
+    int (*supported)(void);
+    const table_f32 *f32;
+    const table_f64 *f64;
+} levels[] = {
+    {"baseline", always, &level_f32_baseline, &level_f64_baseline},
+#if X86_LEVELS
+    {"avx2", has_avx2, &level_f32_avx2, &level_f64_avx2},
+    {"avx512", has_avx512, &level_f32_avx512, &level_f64_avx512},
+#endif
+};
+
+static const struct level *chosen = &levels[0];
+
+int ckm_simd_choose(const char *name)
+{
+    const int n_levels = sizeof levels / sizeof levels[0];
+    for (int i = n_levels - 1; i >= 0; i--) {
+        if (name ? strcmp(name, levels[i].name) != 0 : !levels[i].supported()) continue;
+        if (!levels[i].supported()) return -2;
+        chosen = &levels[i];
+        return 0;
+    }
+    /* A level of another architecture is known, but not here. */
+    return !strcmp(name, "avx2") || !strcmp(name, "avx512") ? -2 : -1;
+}
+
+const char *ckm_simd_name(void) { return chosen->name; }
+
+ptrdiff_t ckm_tile_rows_f32(void) { return chosen->f32->tile_rows; }
+ptrdiff_t ckm_tile_rows_f64(void) { return chosen->f64->tile_rows; }
+
+size_t ckm_packed_bytes_f32(ptrdiff_t k, ptrdiff_t d) { return chosen->f32->packed_bytes(k, d); }
+size_t ckm_packed_bytes_f64(ptrdiff_t k, ptrdiff_t d) { return chosen->f64->packed_bytes(k, d); }
+
+/* The bounds and the tags need IEEE arithmetic: round to nearest, subnormal numbers kept. A library
+ * linked with -ffast-math may have set the whole thread otherwise. */
+#if defined(__SSE2__)
+typedef unsigned float_mode;
+static float_mode ieee_mode(void)
+{
+    const float_mode before = _mm_getcsr();
+    _mm_setcsr(0x1F80);
+    return before;
+}
+static void restore_mode(float_mode before) { _mm_setcsr(before); }
+#elif defined(__GNUC__) && defined(__aarch64__)
+typedef uint64_t float_mode;
+static void restore_mode(float_mode before) { __asm__ volatile("msr fpcr, %0" ::"r"(before)); }
+static float_mode ieee_mode(void)
+{
+    float_mode before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    restore_mode(0);
+    return before;
+}
+#else
+typedef int float_mode;
+static float_mode ieee_mode(void) { return 0; }
+static void restore_mode(float_mode before) { (void)before; }
+#endif
+
+#define INTERFACE(suffix, real)                                                                    \
+    void ckm_pack_##suffix(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift, \
+                           void *packed)                                                           \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->pack(centroids, k, d, shift, packed);                                      \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,     \
+                              real *upper2, real *lower2)                                          \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->nearest(X, m, packed, labels, upper2, lower2);                             \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    ptrdiff_t ckm_filter_##suffix(const int32_t *labels, ptrdiff_t m,                              \
+                                  const ckm_drifts_##suffix *drifts, real *upper, real *lower,     \
+                                  int32_t *survivors)                                              \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        const ptrdiff_t count =                                                                    \
+            chosen->suffix->filter(labels, m, drifts, upper, lower, survivors);                    \
+        restore_mode(before);                                                                      \
+        return count;                                                                              \
+    }
+INTERFACE(f32, float)
+INTERFACE(f64, double)

@@ -1,0 +1,71 @@
+/* Nearest centroids, with certificates: the register-tiled kernels under ckmeans.
+ *
+ * "Certified" means: a bound on the squared distance in real arithmetic between a row as given and
+ * a float64 centroid, and also on what a plain float64 sum of (x - c)^2 gives in any order. So
+ * where upper2 < lower2 the label is the one a float64 brute force would give; the caller decides
+ * the other rows itself.
+ *
+ * One level of SIMD is chosen once for the process. A packed buffer belongs to the level that
+ * packed it. Every function may be called from any thread, allocates nothing, needs at most 64 KB
+ * of stack and keeps no state beyond that level. */
+#ifndef CKMEANS_TILES_H
+#define CKMEANS_TILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "baseline", "avx2", "avx512", or NULL for the best that this CPU and operating system support.
+ * Returns 0; or, changing nothing, -1 for an unknown name and -2 for a level not supported here. */
+int ckm_simd_choose(const char *name);
+const char *ckm_simd_name(void);
+
+/* Rows in a full tile: blocks of a multiple of it have no remainder. */
+ptrdiff_t ckm_tile_rows_f32(void);
+ptrdiff_t ckm_tile_rows_f64(void);
+
+/* Size of the buffer for k centroids of d columns; the caller owns it and aligns it to 64 bytes. */
+size_t ckm_packed_bytes_f32(ptrdiff_t k, ptrdiff_t d);
+size_t ckm_packed_bytes_f64(ptrdiff_t k, ptrdiff_t d);
+
+/* centroids (k, d) -> packed. `shift` (d,), or NULL, is subtracted from rows and centroids alike as
+ * they are loaded: the columns' means keep the numbers small, and with them the rounding errors. */
+void ckm_pack_f32(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
+                  void *packed);
+void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
+                  void *packed);
+
+/* For each of m contiguous rows X (m, d):
+ *   labels (m,)  out  a nearest centroid
+ *   upper2 (m,)  out  certified upper bound on the squared distance to it
+ *   lower2 (m,)  out  certified lower bound on the squared distance to every other; +inf if k = 1
+ *
+ * A row that overflows or holds NaN comes out with upper2 < lower2 false. X needs no alignment. */
+void ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                     float *upper2, float *lower2);
+void ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                     double *upper2, double *lower2);
+
+/* How far the centroids moved, for the filter. */
+typedef struct {
+    const float *drift;    /* (k,) at least the distance each centroid moved */
+    const float *half_gap; /* (k,) at most half the distance to the nearest other centroid */
+    float largest_drift;   /* the two largest of them, equal if they tie */
+    float second_drift;
+} ckm_drifts_f32;
+
+typedef struct {
+    const double *drift;
+    const double *half_gap;
+    double largest_drift;
+    double second_drift;
+} ckm_drifts_f64;
+
+/* Hamerly's test. Moves the bounds (distances, not squared) of m rows by the drifts, rounding
+ * outward, and writes the indices of the rows whose label may have changed. Returns how many.
+ *   labels (m,) in; upper, lower (m,) in/out; survivors (m,) out */
+ptrdiff_t ckm_filter_f32(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f32 *drifts,
+                         float *upper, float *lower, int32_t *survivors);
+ptrdiff_t ckm_filter_f64(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f64 *drifts,
+                         double *upper, double *lower, int32_t *survivors);
+
+#endif

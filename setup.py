@@ -1,0 +1,36 @@
+"""Build of the Cython extensions; everything else about the package is in pyproject.toml."""
+
+import sys
+import sysconfig
+
+import numpy as np
+from setuptools import Extension, setup
+
+# One wheel serves CPython 3.11 and later; free-threaded builds have no Limited API.
+LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
+MACROS = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
+if LIMITED:
+    MACROS.append(("Py_LIMITED_API", "0x030B0000"))
+
+# No contraction to FMA: a float64 distance must have the same bits on every machine.
+GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off"]
+FLAGS = ["/O2"] if sys.platform == "win32" else GNU_FLAGS
+LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") else []
+
+
+def extension(name: str) -> Extension:
+    return Extension(
+        f"ckmeans.{name}",
+        [f"ckmeans/{name}.pyx"],
+        include_dirs=[np.get_include()],
+        define_macros=MACROS,
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK_FLAGS,
+        py_limited_api=LIMITED,
+    )
+
+
+setup(
+    ext_modules=[extension(name) for name in ("_lloyd", "_seeding", "_optimal_1d")],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
+)

@@ -1,0 +1,121 @@
+"""What the figures say; how they look was checked by eye."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from ckmeans import elbow, kmeans
+from ckmeans.datasets import xclara
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure  # noqa: E402
+
+from ckmeans import plotting  # noqa: E402
+
+
+@pytest.fixture
+def ax():
+    return Figure().add_subplot()
+
+
+def stars(ax):
+    """Centres of the star markers, in drawing order: scatters of one point each."""
+    return np.vstack([c.get_offsets() for c in ax.collections if len(c.get_offsets()) == 1])
+
+
+def test_two_columns_are_drawn_as_they_are(ax):
+    X = xclara()
+    result = kmeans(X, 3, 0)
+    assert result.plot(X, ax) is ax
+    np.testing.assert_allclose(stars(ax), result.centroids)
+    points = max(ax.collections, key=lambda c: len(c.get_offsets()))
+    np.testing.assert_array_equal(points.get_offsets(), X)
+    colours = points.get_facecolors()[:, :3]
+    for j in range(3):
+        assert len(np.unique(colours[result.labels == j], axis=0)) == 1
+    assert len(np.unique(colours, axis=0)) == 3
+
+
+def test_one_column_shows_every_row_and_the_cut_points(ax):
+    X = np.array([0.0, 1, 2, 10, 11, 12, 30, 31])[:, None]
+    plotting.plot_clusters(kmeans(X, 3, 0), X, ax)
+    cuts = sorted(line.get_xdata()[0] for line in ax.lines)
+    assert cuts == [6.0, 20.75]  # halfway between the means 1, 11 and 30.5
+    assert ax.dataLim.y1 >= 1
+    assert ax.get_xlabel() == "column 0"
+
+
+def test_three_columns_get_three_axes():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    ax = Figure().add_subplot(projection="3d")
+    plotting.plot_clusters(kmeans(X, 2, 0), X, ax)
+    assert ax.get_zlabel() == "column 2"
+
+
+def test_many_columns_are_projected_and_say_so(ax):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6)) * [1, 1, 9, 1, 4, 1]
+    plotting.plot_clusters(kmeans(X, 2, 0), X, ax)
+    share = 81 / (81 + 16 + 4)  # of the first axis, had the sample its exact variances
+    label = ax.get_xlabel()
+    assert label.startswith("first principal component (")
+    assert abs(int(label.split("(")[1].split("%")[0]) / 100 - share) < 0.05
+
+
+def test_scaled_result_is_projected_in_scaled_columns(ax):
+    X = np.random.default_rng(0).normal(size=(300, 5)) * [1, 1000, 1, 1, 1]
+    plotting.plot_clusters(kmeans(X, 2, 0, scale="std"), X, ax)
+    assert "scaled columns" in ax.get_xlabel()
+    assert np.ptp(ax.get_xlim()) < 20  # the raw second column would span thousands
+
+
+def test_column_names_come_from_a_data_frame(ax):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"width": [0.0, 1, 9, 10], "height": [0.0, 1, 5, 6]})
+    plotting.plot_clusters(kmeans(frame, 2, 0), frame, ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("width", "height")
+
+
+def test_a_large_table_is_thinned_the_same_way_each_time():
+    X = np.arange(100_000.0).reshape(50_000, 2)
+    first, second = plotting._drawn_rows(X, 2), plotting._drawn_rows(X, 2)
+    assert len(first) == plotting.DRAWN_ROWS
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first[:, 0])) == len(first)
+
+
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_every_cluster_has_a_colour_of_its_own(k):
+    assert len(np.unique(plotting._colours(k), axis=0)) == k
+
+
+def test_wrong_columns_are_refused(ax):
+    result = kmeans(xclara(), 3, 0)
+    with pytest.raises(ValueError, match=r"X must have the 2 columns.*\(5, 3\)"):
+        plotting.plot_clusters(result, np.zeros((5, 3)), ax)
+
+
+def test_elbow_marks_the_knee(ax):
+    curve = elbow(xclara(), [6, 1, 3, 2, 5, 4], 0, n_init=3)
+    assert curve.plot(ax) is ax
+    line = max(ax.lines, key=lambda line: len(line.get_xdata()))
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5, 6])
+    assert (np.diff(line.get_ydata()) <= 0).all()
+    assert [text.get_text() for text in ax.texts] == ["knee at k = 3"]
+
+
+def test_elbow_without_a_knee_says_why(ax):
+    curve = elbow(xclara(), [3], 0)
+    assert curve.knee is None
+    curve.plot(ax)
+    (note,) = ax.texts
+    assert note.get_text().replace("\n", " ") == f"no knee: {curve.knee_reason}"
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"ckmeans-lloyd\[plot\]"):
+        plotting.plot_elbow(None)
