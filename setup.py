@@ -2,13 +2,14 @@
 
 import sys
 import sysconfig
+from glob import glob
 
 import numpy as np
 from setuptools import Extension, setup
 
 # One wheel serves CPython 3.11 and later; free-threaded builds have no Limited API.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
-MACROS = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
+MACROS = []
 if LIMITED:
     MACROS.append(("Py_LIMITED_API", "0x030B0000"))
 
@@ -18,11 +19,12 @@ FLAGS = ["/O2"] if sys.platform == "win32" else GNU_FLAGS
 LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") else []
 
 
-def extension(name: str) -> Extension:
+def extension(name: str, *sources: str) -> Extension:
     return Extension(
         f"ckmeans.{name}",
-        [f"ckmeans/{name}.pyx"],
-        include_dirs=[np.get_include()],
+        [f"ckmeans/{name}.pyx", *sources],
+        include_dirs=[np.get_include(), "ckmeans"],
+        depends=glob("ckmeans/_tiles/*.h") + ["ckmeans/_lloyd.pxd"],
         define_macros=MACROS,
         extra_compile_args=FLAGS,
         extra_link_args=LINK_FLAGS,
@@ -31,6 +33,10 @@ def extension(name: str) -> Extension:
 
 
 setup(
-    ext_modules=[extension(name) for name in ("_lloyd", "_seeding", "_optimal_1d")],
+    ext_modules=[
+        extension("_lloyd", "ckmeans/_tiles/tiles.c"),
+        extension("_seeding"),
+        extension("_optimal_1d"),
+    ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
 )

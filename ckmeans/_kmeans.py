@@ -1,0 +1,181 @@
+"""kmeans(): validate, seed, iterate, result."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ckmeans import _validation as valid
+from ckmeans._iterate import Blocks, Limits, Progress, Run, lloyd
+from ckmeans._results import KMeansResult
+from ckmeans._rows import Rows
+from ckmeans._starts import optimal_column, starting_rows
+
+
+def kmeans(
+    X: Any,
+    k: int,
+    seed: Any = None,
+    *,
+    init: Any = "k-means++",
+    n_init: int = 1,
+    max_iter: int = 300,
+    tol: float = 0.0,
+    sample_weight: Any = None,
+    scale: str | None = None,
+    max_seconds: float | None = None,
+    algorithm: str = "auto",
+    n_threads: int | None = None,
+    callback: Callable[[Progress], object] | None = None,
+) -> KMeansResult:
+    """Exact k-means clustering by Lloyd's algorithm.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+        Rows to cluster: bool, integers, float16, float32 or float64, in any layout; data frames
+        and anything with ``__array__`` or DLPack. Never copied whole, never written to.
+    k : int
+        Number of clusters, 1 to n.
+    seed : None, int, array_like of ints, SeedSequence, BitGenerator or Generator
+        As `numpy.random.default_rng` takes it. The same seed gives the same bits.
+    init : {"k-means++", "random"} or array_like of shape (k, d)
+        Greedy k-means++ [2]_, k distinct rows, or the starting centroids in the units of X.
+        One column with the default init is solved to the global optimum [3]_.
+    n_init : int
+        Number of starts; the run of least inertia is returned. A start without chance in it (an
+        array, or the optimum of one column) runs once, and its inertia stands for each.
+    max_iter : int
+        Most iterations of a run.
+    tol : float
+        0 runs until no label changes. Otherwise a run also stops when the centroids' summed
+        squared shift is at most ``tol * mean(var(X, axis=0))``.
+    sample_weight : array_like of shape (n,), optional
+        Non-negative weights: a row of weight 2 counts as the row twice, one of 0 not at all.
+    scale : {None, "std"}
+        "std" clusters columns of unit standard deviation (constant columns stay); distances and
+        inertias are then in standard deviations, the centroids in the units of X.
+    max_seconds : float, optional
+        Stop after the iteration that passes this time.
+    algorithm : {"auto", "lloyd"}
+        Exact methods; all give the same labels.
+    n_threads : int, optional
+        Threads to use at most; the CPUs of this process for None. Does not change the result.
+    callback : callable, optional
+        Called with a `Progress` after each iteration; stops the work by returning True.
+
+    Returns
+    -------
+    KMeansResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind or value; the message names it and what is allowed.
+
+    Warns
+    -----
+    ConvergenceWarning
+        X has fewer distinct rows than k: some clusters are empty.
+
+    References
+    ----------
+    .. [1] S. Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information Theory
+       28 (1982) 129-137.
+    .. [2] D. Arthur and S. Vassilvitskii, "k-means++: the advantages of careful seeding",
+       SODA 2007.
+    .. [3] X. Wu, "Optimal quantization by matrix searching", Journal of Algorithms 12 (1991)
+       663-673.
+
+    Examples
+    --------
+    >>> from ckmeans import kmeans
+    >>> from ckmeans.datasets import xclara
+    >>> result = kmeans(xclara(), 3, seed=0, n_init=5).sorted(by="size")
+    >>> result.sizes.tolist()
+    [1149, 952, 899]
+    >>> round(result.inertia, 2)
+    611605.88
+    """
+    rows = valid.finite_rows(X, scale)
+    k = valid.clusters(k, rows.n)
+    init = valid.starting_centroids(init, k, rows.d)
+    weight = valid.weights(sample_weight, rows.n)
+    limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
+    valid.algorithm_name(algorithm)
+    valid.threads(n_threads)
+    rng = valid.generator(seed)
+
+    blocks = Blocks(rows, weight)
+    best: Run | None = None
+    inertias: list[float] = []
+    for start in starts(rows, k, rng, weight, init, limits.n_init):
+        run = lloyd(blocks, start, limits, len(inertias))
+        inertias.append(run.inertia)
+        best = lower_inertia(best, run)
+        if run.stopped:
+            break
+    assert best is not None
+    return finished(rows, best, run.stopped, inertias, limits.n_init)
+
+
+def starts(
+    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: Any, n_init: int
+) -> Iterator[np.ndarray]:
+    """The starting centroids of each run; a start without chance in it comes once."""
+    if not isinstance(init, str):
+        yield init if rows.scale is None else (init - rows.offset) / rows.scale
+    elif rows.d == 1 and init == "k-means++":
+        yield optimal_column(rows, k, weight)
+    else:
+        for _ in range(n_init):
+            yield starting_rows(rows, k, rng, weight, init)
+
+
+def checked_limits(
+    rows: Rows, n_init: Any, max_iter: Any, tol: Any, max_seconds: Any, callback: Any
+) -> Limits:
+    n_init = valid.integer(n_init, "n_init", 1)
+    max_iter = valid.integer(max_iter, "max_iter", 1)
+    tol = valid.non_negative(tol, "tol")
+    shift = tol * float(rows.moments()[1].mean()) if tol else 0.0
+    seconds = math.inf if max_seconds is None else valid.non_negative(max_seconds, "max_seconds")
+    return Limits(max_iter, shift, time.monotonic() + seconds, valid.watcher(callback), n_init)
+
+
+def lower_inertia(best: Run | None, run: Run) -> Run:
+    return run if best is None or run.inertia < best.inertia else best
+
+
+def finished(
+    rows: Rows, best: Run, stopped: bool, inertias: list[float], n_init: int
+) -> KMeansResult:
+    """The result of the best run, with a warning where clusters had to stay empty."""
+    if len(inertias) == 1 and not stopped:
+        inertias = inertias * n_init
+    k = len(best.centroids)
+    sizes = np.bincount(best.labels, minlength=k)
+    if best.too_few_points:
+        warnings.warn(
+            f"X has fewer distinct rows than k ({np.count_nonzero(sizes)} clusters of {k} hold "
+            "rows); the others are empty",
+            valid.ConvergenceWarning,
+            stacklevel=3,
+        )
+    return KMeansResult(
+        centroids=rows.original(best.centroids),
+        labels=best.labels,
+        inertia=best.inertia,
+        n_iter=best.n_iter,
+        converged=best.converged and not stopped,
+        sizes=sizes,
+        cluster_inertias=best.cluster_inertias,
+        run_inertias=np.array(inertias),
+        offset=rows.offset,
+        scale=rows.scale,
+    )

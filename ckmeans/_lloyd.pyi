@@ -1,0 +1,39 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def choose_simd(name: str | None = None) -> str: ...
+def pack(
+    centroids: NDArray[np.float64], shift: NDArray[np.float64], single: bool
+) -> NDArray[np.uint8]: ...
+def assign(
+    X: NDArray[Any],
+    centroids: NDArray[np.float64],
+    packed: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    upper2: NDArray[Any],
+    lower2: NDArray[Any],
+) -> None: ...
+def step(
+    X: NDArray[Any],
+    centroids: NDArray[np.float64],
+    packed: NDArray[np.uint8],
+    weight: NDArray[np.float64] | None,
+    labels: NDArray[np.int32],
+    previous: NDArray[np.int32],
+    upper2: NDArray[Any],
+    lower2: NDArray[Any],
+    residuals: NDArray[np.float64],
+    mass: NDArray[np.float64],
+    inertias: NDArray[np.float64],
+) -> int: ...
+def own_distances2(
+    X: NDArray[Any],
+    centroids: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    out: NDArray[np.float64],
+) -> None: ...
+def all_distances2(
+    X: NDArray[Any], centroids: NDArray[np.float64], out: NDArray[np.float64]
+) -> None: ...

@@ -1,0 +1,175 @@
+"""What kmeans() and elbow() return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ckmeans import _lloyd
+from ckmeans import _validation as valid
+from ckmeans._rows import Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class KMeansResult:
+    """A clustering and what can be asked of it.
+
+    Attributes
+    ----------
+    centroids : ndarray of shape (k, d), float64
+        Means of the clusters, in the units of X.
+    labels : ndarray of shape (n,), int32
+        Index of each row's nearest centroid, the lowest on ties.
+    inertia : float
+        Weighted sum of the rows' squared distances to their centroids.
+    n_iter : int
+        Iterations of the best run.
+    converged : bool
+        Whether the run reached its fixed point (or the tolerance) rather than another limit.
+    sizes : ndarray of shape (k,), int64
+        Rows of each cluster.
+    cluster_inertias : ndarray of shape (k,), float64
+        Each cluster's part of the inertia.
+    run_inertias : ndarray of shape (n_init,), float64
+        Inertia of each run; shorter where a callback or max_seconds ended the work early.
+    offset, scale : ndarray of shape (d,), or None
+        Column means and standard deviations when scale="std" was used: distances are between
+        ``(x - offset) / scale``.
+    """
+
+    centroids: np.ndarray
+    labels: np.ndarray
+    inertia: float
+    n_iter: int
+    converged: bool
+    sizes: np.ndarray
+    cluster_inertias: np.ndarray
+    run_inertias: np.ndarray
+    offset: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        k, d = self.centroids.shape
+        return (
+            f"KMeansResult(k={k}, d={d}, n={len(self.labels)}, inertia={self.inertia:.6g}, "
+            f"n_iter={self.n_iter}, converged={self.converged})"
+        )
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties."""
+        rows = self._rows(X)
+        centroids = self._computed_centroids()
+        packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.dtype == np.float32)
+        labels = np.empty(rows.n, dtype=np.int32)
+        upper2, lower2 = np.empty((2, rows.block_rows), dtype=rows.dtype)
+        for first, block in rows.blocks():
+            part = labels[first : first + len(block)]
+            _lloyd.assign(block, centroids, packed, part, upper2, lower2)
+        return labels
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Euclidean distance of each row to every centroid, shape (n, k), float64."""
+        rows = self._rows(X)
+        centroids = self._computed_centroids()
+        squares = np.empty((rows.n, len(centroids)))
+        for first, block in rows.blocks():
+            _lloyd.all_distances2(block, centroids, squares[first : first + len(block)])
+        return np.sqrt(squares, out=squares)
+
+    def distances(self, X: Any) -> np.ndarray:
+        """Euclidean distance of each row to its nearest centroid, shape (n,), float64.
+
+        The anomaly score: large for rows unlike every cluster.
+        """
+        rows = self._rows(X)
+        centroids = self._computed_centroids()
+        labels = self.predict(X)
+        squares = np.empty(rows.n)
+        for first, block in rows.blocks():
+            part = slice(first, first + len(block))
+            _lloyd.own_distances2(block, centroids, labels[part], squares[part])
+        return np.sqrt(squares, out=squares)
+
+    def sorted(self, by: str = "size") -> KMeansResult:
+        """The same clustering with its labels in a canonical order.
+
+        Parameters
+        ----------
+        by : {"size", "position"}
+            Largest cluster first (ties by position), or by the centroids' coordinates, the
+            first column first.
+
+        Returns
+        -------
+        KMeansResult
+        """
+        if by not in ("size", "position"):
+            raise ValueError(f'by must be "size" or "position", got {by!r}')
+        keys = list(self.centroids.T[::-1])
+        if by == "size":
+            keys.append(-self.sizes)
+        order = np.lexsort(keys)
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        return replace(
+            self,
+            centroids=self.centroids[order],
+            labels=rank[self.labels],
+            sizes=self.sizes[order],
+            cluster_inertias=self.cluster_inertias[order],
+        )
+
+    def plot(self, X: Any, ax: Axes | None = None) -> Axes:
+        """Draw the rows in their clusters' colours, centroids as stars; returns the Axes."""
+        from ckmeans.plotting import plot_clusters
+
+        return plot_clusters(self, X, ax)
+
+    def _rows(self, X: Any) -> Rows:
+        rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
+        valid.check_finite(rows)
+        return rows if self.scale is None else Rows(rows.X, self.offset, self.scale)
+
+    def _computed_centroids(self) -> np.ndarray:
+        if self.scale is None:
+            return np.ascontiguousarray(self.centroids, dtype=np.float64)
+        return np.ascontiguousarray((self.centroids - self.offset) / self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class ElbowResult:
+    """The curve of inertia against k, and its knee.
+
+    Attributes
+    ----------
+    ks : ndarray of shape (m,), int64
+        The numbers of clusters, ascending.
+    inertias : ndarray of shape (m,), float64
+        Inertia at each k; never rises.
+    knee : int or None
+        The k of `ks` at the elbow of the curve.
+    knee_reason : str or None
+        Why there is no knee.
+    results : tuple of KMeansResult
+        One for each k.
+    """
+
+    ks: np.ndarray
+    inertias: np.ndarray
+    knee: int | None
+    knee_reason: str | None
+    results: tuple[KMeansResult, ...]
+
+    def __repr__(self) -> str:
+        return f"ElbowResult(ks={self.ks.tolist()}, knee={self.knee})"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw inertia against k with the knee marked; returns the Axes."""
+        from ckmeans.plotting import plot_elbow
+
+        return plot_elbow(self, ax)

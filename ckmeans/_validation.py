@@ -1,0 +1,206 @@
+"""What an argument may be, and how it is refused: one vocabulary of errors."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from typing import Any
+
+import numpy as np
+
+from ckmeans._rows import Rows
+
+LARGEST = 1e150  # squared distances of larger values overflow float64
+ALGORITHMS = ("auto", "lloyd")
+
+
+class ConvergenceWarning(UserWarning):
+    """Fewer clusters than asked for: the rows hold fewer distinct points than k."""
+
+
+def as_matrix(X: Any, name: str = "X") -> np.ndarray:
+    """X as a 2-D array of a supported dtype, without a copy where NumPy can give a view."""
+    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        where = np.argwhere(np.ma.getmaskarray(X))[0]
+        raise ValueError(f"{name} is masked at {_place(where)}; drop or impute such rows")
+    if X is None or isinstance(X, (str, bytes, dict, set)):
+        raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
+    if hasattr(X, "tocsr"):
+        raise TypeError(f"{name} must be a dense array, got {type(X).__name__}; use X.toarray()")
+    try:
+        if hasattr(X, "__dlpack__") and not hasattr(X, "__array__"):
+            array = np.from_dlpack(X)
+        else:
+            array = np.asarray(X)
+    except (ValueError, TypeError, BufferError) as error:
+        raise ValueError(f"{name} must be a 2-D array of numbers: {error}") from None
+    if array.dtype == object and hasattr(X, "columns"):
+        array = _frame_values(X, name)
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold real numbers (bool, integers, float16, float32 or float64), "
+            f"got dtype {array.dtype}"
+        )
+    if array.ndim != 2:
+        hint = "; use X.reshape(-1, 1) for one column" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
+    if not array.shape[0] or not array.shape[1]:
+        raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
+    return array
+
+
+def _frame_values(frame: Any, name: str) -> np.ndarray:
+    """A data frame with nullable or mixed columns, as float64."""
+    columns = []
+    for label in frame.columns:
+        values = frame[label]
+        try:
+            columns.append(np.asarray(values.to_numpy(dtype="float64", na_value=np.nan)))
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must hold numbers, column {label!r} does not") from None
+    return np.column_stack(columns)
+
+
+def finite_rows(X: Any, scale: str | None = None) -> Rows:
+    """The rows of X, checked to be finite; standardised by column for scale="std"."""
+    if scale is not None and (not isinstance(scale, str) or scale != "std"):
+        raise ValueError(f'scale must be None or "std", got {scale!r}')
+    rows = Rows(as_matrix(X))
+    check_finite(rows)
+    return rows.standardised() if scale else rows
+
+
+def check_finite(rows: Rows, name: str = "X") -> None:
+    for first, block in rows.blocks():
+        low, high = float(block.min()), float(block.max())  # NaN if the block holds one
+        if low >= -LARGEST and high <= LARGEST:
+            continue
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            row, column = bad[0]
+            found = "NaN" if np.isnan(block[row, column]) else "infinity"
+            raise ValueError(
+                f"{name} contains {found} at {_place((first + row, column))}; "
+                "drop or impute such rows"
+            )
+        row, column = np.argwhere(np.abs(block) > LARGEST)[0]
+        raise ValueError(
+            f"{name} must lie within +-{LARGEST:g}, got {block[row, column]:g} at "
+            f"{_place((first + row, column))}; larger squared distances overflow"
+        )
+
+
+def _place(where: Any) -> str:
+    return f"row {int(where[0])}, column {int(where[1])}"
+
+
+def same_columns(X: Any, d: int) -> np.ndarray:
+    """X for predict and its kin: as many columns as the model has."""
+    array = as_matrix(X)
+    if array.shape[1] != d:
+        raise ValueError(f"X must have {d} columns like the fitted data, got {array.shape[1]}")
+    return array
+
+
+def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "") -> int:
+    """An integer in [low, high]; bools and floats are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if number < low or (high is not None and number > high):
+        allowed = f"at least {low}" if high is None else f"between {low} and {limit or high}"
+        raise ValueError(f"{name} must be {allowed}, got {number}")
+    return number
+
+
+def clusters(k: Any, n: int, name: str = "k") -> int:
+    return integer(k, name, 1, n, f"the number of rows ({n})")
+
+
+def non_negative(value: Any, name: str) -> float:
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {number}")
+    return number
+
+
+def weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Weights as a float64 array of shape (n,), or None for all ones."""
+    if sample_weight is None:
+        return None
+    try:
+        array = np.asarray(sample_weight)
+    except ValueError as error:
+        raise ValueError(f"sample_weight must be a 1-D array: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"sample_weight must hold real numbers, got dtype {array.dtype}")
+    if array.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), got {array.shape}")
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    for wrong, what in ((~np.isfinite(array), "finite"), (array < 0, "non-negative")):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"sample_weight must be {what}, got {array[row]} at row {row}")
+    total = array.sum()
+    if not 0 < total < LARGEST:
+        raise ValueError(f"sample_weight must have a positive finite sum, got {total}")
+    return array
+
+
+def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
+    """The name of a method, or a float64 copy of an array of shape (k, d)."""
+    if isinstance(init, str):
+        if init not in ("k-means++", "random"):
+            raise ValueError(
+                f'init must be "k-means++", "random" or an array of shape ({k}, {d}), got {init!r}'
+            )
+        return init
+    centroids = as_matrix(init, "init")
+    if centroids.shape != (k, d):
+        raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
+    check_finite(Rows(centroids), "init")
+    return np.array(centroids, dtype=np.float64, order="C")
+
+
+def generator(seed: Any) -> Any:
+    """What numpy.random.default_rng makes of the seed."""
+    from numpy.random import default_rng
+
+    if isinstance(seed, (bool, np.bool_, str, float)):
+        raise TypeError(f"seed must be what numpy.random.default_rng takes, got {seed!r}")
+    try:
+        return default_rng(seed)
+    except ValueError as error:
+        raise ValueError(f"seed must be what numpy.random.default_rng takes: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"seed must be what numpy.random.default_rng takes: {error}") from None
+
+
+def algorithm_name(algorithm: Any) -> str:
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
+    return algorithm
+
+
+def threads(n_threads: Any) -> int:
+    """How many threads to use; the CPUs of this process for None."""
+    if n_threads is not None:
+        return integer(n_threads, "n_threads", 1)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def watcher(callback: Any) -> Any:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
+    return callback
