@@ -1,14 +1,15 @@
 """Exact k-means for NumPy, with a compiled core."""
 
-import os
+from typing import TYPE_CHECKING, Any
 
-from ckmeans import _lloyd
-from ckmeans._elbow import elbow
-from ckmeans._iterate import Progress
-from ckmeans._kmeans import kmeans
-from ckmeans._results import ElbowResult, KMeansResult
-from ckmeans._validation import ConvergenceWarning
 from ckmeans._version import __version__
+
+if TYPE_CHECKING:
+    from ckmeans._elbow import elbow
+    from ckmeans._iterate import Progress
+    from ckmeans._kmeans import kmeans
+    from ckmeans._results import ElbowResult, KMeansResult
+    from ckmeans._validation import ConvergenceWarning
 
 __all__ = [
     "ConvergenceWarning",
@@ -20,4 +21,29 @@ __all__ = [
     "kmeans",
 ]
 
-_lloyd.choose_simd(os.environ.get("CKMEANS_SIMD"))
+# Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
+_HOME = {
+    "ConvergenceWarning": "_validation",
+    "ElbowResult": "_results",
+    "KMeansResult": "_results",
+    "Progress": "_iterate",
+    "elbow": "_elbow",
+    "kmeans": "_kmeans",
+    "datasets": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ckmeans' has no attribute {name!r}")
+    from importlib import import_module
+
+    if not _HOME[name]:
+        return import_module(f"ckmeans.{name}")
+    value = getattr(import_module(f"ckmeans.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -7,7 +7,9 @@ hands over to a nogil loop. The tiles in `_tiles/` find most labels and certify 
 they leave open are decided by `distance2`, so that every label is that of a float64 brute force.
 """
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, uintptr_t
+
+import os
 
 import numpy as np
 
@@ -144,7 +146,8 @@ def step(
     int32_t[::1] labels,                   # in/out  (n,)
     int32_t[::1] previous,                 # out  (n,) scratch
     real[::1] upper2, real[::1] lower2,    # out  (n,) scratch
-    double[:, ::1] residuals, double[::1] mass, double[::1] inertias,    # in/out  (k, d), (k,), (k,)
+    double[:, ::1] residuals,              # in/out  (k, d)
+    double[::1] mass, double[::1] inertias,    # in/out  (k,), (k,)
 ):
     """Assign a block of rows and add them to their clusters; returns how many labels changed."""
     cdef Py_ssize_t i, n = X.shape[0], changed = 0
@@ -179,3 +182,6 @@ def all_distances2(const real[:, ::1] X, const double[:, ::1] centroids, double[
         for i in range(X.shape[0]):
             for j in range(centroids.shape[0]):
                 out[i, j] = distance2(&X[i, 0], &centroids[j, 0], X.shape[1])
+
+
+choose_simd(os.environ.get("CKMEANS_SIMD"))

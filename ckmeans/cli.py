@@ -429,12 +429,12 @@ def read_model(path: str) -> tuple[Any, list[str] | None]:
         k, d = model.centroids.shape
         sound = k > 0 and model.centroids.dtype.kind == "f" and np.isfinite(model.centroids).all()
         sound = sound and (names is None or len(names) == d)
-        if model.scale is not None:
+        if model.scale is not None and model.offset is not None:
             sound = sound and model.scale.shape == model.offset.shape == (d,)
             sound = sound and np.isfinite(model.offset).all() and (model.scale > 0).all()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is a damaged model: {why(error)}") from error
-    if not sound:
+    if not sound or (model.scale is None) != (model.offset is None):
         raise ValueError(f"{path} is a damaged model: its arrays do not fit together")
     return model, names
 
