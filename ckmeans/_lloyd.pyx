@@ -184,4 +184,4 @@ def all_distances2(const real[:, ::1] X, const double[:, ::1] centroids, double[
                 out[i, j] = distance2(&X[i, 0], &centroids[j, 0], X.shape[1])
 
 
-choose_simd(os.environ.get("CKMEANS_SIMD"))
+choose_simd(os.environ.get("CKMEANS_SIMD") or None)
