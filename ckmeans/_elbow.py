@@ -14,9 +14,10 @@ from ckmeans._results import ElbowResult, KMeansResult
 from ckmeans._rows import Rows
 from ckmeans._starts import starting_rows
 
-# A smaller bend of the normalised curve is what a smooth curve without clusters shows: uniform
-# rows in d columns follow k ** (-2 / d).
-LEAST_BEND = 0.1
+# Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
+# chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,
+# whose four clusters fit a grid, reaches a ratio of 2.3 at k = 4; xclara has at least 7 at k = 3.
+LEAST_SLOPE_RATIO = 3.0
 
 
 def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResult:
@@ -38,7 +39,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
 
     Notes
     -----
-    The knee is the k farthest below the chord of the curve normalised to the unit square [1]_.
+    The knee is the k farthest below the chord of the curve normalised to the unit square [1]_,
+    among those where the fall, as a power of k, slows down at least threefold.
     Each run is seeded once for the largest k, and the start of a smaller k is a prefix of it.
     Where the inertia would rise with k, the smaller k's centroids and further rows start another
     run.
@@ -126,8 +128,17 @@ def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | Non
         return None, "the inertia does not fall with k"
     x = (ks - ks[0]) / (ks[-1] - ks[0])
     y = (inertias - inertias[-1]) / (inertias[0] - inertias[-1])
-    below = 1 - x - y
-    best = int(np.argmax(below))
-    if below[best] < LEAST_BEND:
-        return None, "the curve falls without a bend"
-    return int(ks[best]), None
+    below = (1 - x - y)[1:-1]
+    if below.max() <= 0:
+        return None, "the curve does not bend below its chord"
+    slopes = log_slopes(ks, inertias)
+    bends = (below > 0) & (slopes[:-1] > LEAST_SLOPE_RATIO * slopes[1:])
+    if not bends.any():
+        return None, "the curve falls as evenly as that of rows without clusters"
+    return int(ks[1 + np.argmax(np.where(bends, below, -np.inf))]), None
+
+
+def log_slopes(ks: np.ndarray, inertias: np.ndarray) -> np.ndarray:
+    """How fast the inertia falls between neighbours, as a power of k."""
+    floor = inertias[0] * np.finfo(np.float64).eps
+    return -np.diff(np.log(np.maximum(inertias, floor))) / np.diff(np.log(ks))
