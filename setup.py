@@ -35,6 +35,7 @@ def extension(name: str, *sources: str) -> Extension:
 setup(
     ext_modules=[
         extension("_lloyd", "ckmeans/_tiles/tiles.c"),
+        extension("_bounds"),
         extension("_seeding"),
         extension("_optimal_1d"),
     ],

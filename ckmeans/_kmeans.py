@@ -62,8 +62,9 @@ def kmeans(
         inertias are then in standard deviations, the centroids in the units of X.
     max_seconds : float, optional
         Stop after the iteration that passes this time.
-    algorithm : {"auto", "lloyd"}
-        Exact methods; all give the same labels.
+    algorithm : {"auto", "lloyd", "hamerly"}
+        Exact methods, with the same labels: "lloyd" assigns every row in each iteration, "hamerly"
+        [4]_ those that its bounds leave open, "auto" changes between the two.
     n_threads : int, optional
         Threads to use at most; the CPUs of this process for None. Does not change the result.
     callback : callable, optional
@@ -91,6 +92,7 @@ def kmeans(
        SODA 2007.
     .. [3] X. Wu, "Optimal quantization by matrix searching", Journal of Algorithms 12 (1991)
        663-673.
+    .. [4] G. Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
 
     Examples
     --------
@@ -107,11 +109,11 @@ def kmeans(
     init = valid.starting_centroids(init, k, rows.d)
     weight = valid.weights(sample_weight, rows.n)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
-    valid.algorithm_name(algorithm)
+    prune = valid.pruning(algorithm)
     valid.threads(n_threads)
     rng = valid.generator(seed)
 
-    blocks = Blocks(rows, weight)
+    blocks = Blocks(rows, weight, prune)
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(rows, k, rng, weight, init, limits.n_init):

@@ -14,6 +14,12 @@ cdef void assign_rows(
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
 
+cdef Py_ssize_t filter_rows(
+    const int32_t* labels, Py_ssize_t n,
+    const real* drift, const real* half_gap, real largest, real second,
+    real* upper, real* lower, int32_t* survivors,
+) noexcept nogil
+
 cdef double accumulate_rows(
     const real* X, Py_ssize_t n, Py_ssize_t d,
     const double* centroids, const double* weight, const int32_t* labels,

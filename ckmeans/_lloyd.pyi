@@ -15,19 +15,15 @@ def assign(
     upper2: NDArray[Any],
     lower2: NDArray[Any],
 ) -> None: ...
-def step(
+def accumulate(
     X: NDArray[Any],
     centroids: NDArray[np.float64],
-    packed: NDArray[np.uint8],
     weight: NDArray[np.float64] | None,
     labels: NDArray[np.int32],
-    previous: NDArray[np.int32],
-    upper2: NDArray[Any],
-    lower2: NDArray[Any],
     residuals: NDArray[np.float64],
     mass: NDArray[np.float64],
     inertias: NDArray[np.float64],
-) -> int: ...
+) -> None: ...
 def own_distances2(
     X: NDArray[Any],
     centroids: NDArray[np.float64],

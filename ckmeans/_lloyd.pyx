@@ -7,6 +7,7 @@ hands over to a nogil loop. The tiles in `_tiles/` find most labels and certify 
 they leave open are decided by `distance2`, so that every label is that of a float64 brute force.
 """
 from libc.stddef cimport size_t
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uintptr_t
 
 import os
@@ -24,6 +25,20 @@ cdef extern from "_tiles/tiles.h" nogil:
                          float* upper2, float* lower2)
     void ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
                          double* upper2, double* lower2)
+    ctypedef struct ckm_drifts_f32:
+        const float* drift
+        const float* half_gap
+        float largest_drift
+        float second_drift
+    ctypedef struct ckm_drifts_f64:
+        const double* drift
+        const double* half_gap
+        double largest_drift
+        double second_drift
+    Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
+                              float* upper, float* lower, int32_t* survivors)
+    Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
+                              double* upper, double* lower, int32_t* survivors)
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -42,9 +57,13 @@ cdef void assign_rows(
     int32_t* labels,                                                  # out  (n,)
     real* upper2, real* lower2,                                       # out  (n,)
 ) noexcept nogil:
-    """Nearest centroid of each row, the lowest index on ties."""
+    """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
+    squared distance to it, lower2 on that to every other centroid."""
     cdef Py_ssize_t i, j
-    cdef double best, candidate
+    cdef double best, second, candidate
+    # The deciding distances round at most d + 3 times in float64; a bound then rounds to `real`.
+    cdef double roundoff = (d + 8) * 2.3e-16 + (2.4e-7 if real is float else 0.0)
+    cdef double tiny = 1.2e-38 if real is float else 2.3e-308
     if real is float:
         ckm_nearest_f32(X, n, packed, labels, upper2, lower2)
     else:
@@ -53,12 +72,37 @@ cdef void assign_rows(
         if upper2[i] < lower2[i]:
             continue
         best = distance2(X + i * d, centroids, d)
+        second = INFINITY
         labels[i] = 0
         for j in range(1, k):
             candidate = distance2(X + i * d, centroids + j * d, d)
             if candidate < best:
+                second = best
                 best = candidate
                 labels[i] = <int32_t> j
+            elif candidate < second:
+                second = candidate
+        upper2[i] = <real> (best * (1 + roundoff) + tiny)
+        lower2[i] = <real> (second * (1 - roundoff) - tiny)
+
+
+cdef Py_ssize_t filter_rows(
+    const int32_t* labels, Py_ssize_t n,                              # in   (n,)
+    const real* drift, const real* half_gap, real largest, real second,    # in   (k,), (k,)
+    real* upper, real* lower,                                         # in/out  (n,)
+    int32_t* survivors,                                               # out  (n,)
+) noexcept nogil:
+    """Hamerly's test: moves the bounds by the drifts; indices of the rows that may change."""
+    cdef ckm_drifts_f32 drifts32
+    cdef ckm_drifts_f64 drifts64
+    if real is float:
+        drifts32.drift, drifts32.half_gap = drift, half_gap
+        drifts32.largest_drift, drifts32.second_drift = largest, second
+        return ckm_filter_f32(labels, n, &drifts32, upper, lower, survivors)
+    else:
+        drifts64.drift, drifts64.half_gap = drift, half_gap
+        drifts64.largest_drift, drifts64.second_drift = largest, second
+        return ckm_filter_f64(labels, n, &drifts64, upper, lower, survivors)
 
 
 cdef double accumulate_rows(
@@ -138,30 +182,19 @@ def assign(
                         &packed[0], &labels[0], &upper2[0], &lower2[0])
 
 
-def step(
+def accumulate(
     const real[:, ::1] X,                  # in   (n, d)
     const double[:, ::1] centroids,        # in   (k, d)
-    const unsigned char[::1] packed,       # in   from pack()
     const double[::1] weight,              # in   (n,) or None
-    int32_t[::1] labels,                   # in/out  (n,)
-    int32_t[::1] previous,                 # out  (n,) scratch
-    real[::1] upper2, real[::1] lower2,    # out  (n,) scratch
+    const int32_t[::1] labels,             # in   (n,)
     double[:, ::1] residuals,              # in/out  (k, d)
     double[::1] mass, double[::1] inertias,    # in/out  (k,), (k,)
 ):
-    """Assign a block of rows and add them to their clusters; returns how many labels changed."""
-    cdef Py_ssize_t i, n = X.shape[0], changed = 0
+    """Add a block of rows to its clusters' residuals, mass and inertias."""
     cdef const double* w = NULL if weight is None else &weight[0]
     with nogil:
-        for i in range(n):
-            previous[i] = labels[i]
-        assign_rows(&X[0, 0], n, X.shape[1], &centroids[0, 0], centroids.shape[0],
-                    &packed[0], &labels[0], &upper2[0], &lower2[0])
-        accumulate_rows(&X[0, 0], n, X.shape[1], &centroids[0, 0], w, &labels[0],
+        accumulate_rows(&X[0, 0], X.shape[0], X.shape[1], &centroids[0, 0], w, &labels[0],
                         &residuals[0, 0], &mass[0], &inertias[0])
-        for i in range(n):
-            changed += labels[i] != previous[i]
-    return changed
 
 
 def own_distances2(

@@ -12,7 +12,7 @@ import numpy as np
 from ckmeans._rows import Rows
 
 LARGEST = 1e150  # squared distances of larger values overflow float64
-ALGORITHMS = ("auto", "lloyd")
+ALGORITHMS = {"auto": None, "lloyd": False, "hamerly": True}
 
 
 class ConvergenceWarning(UserWarning):
@@ -185,10 +185,11 @@ def generator(seed: Any) -> Any:
         raise TypeError(f"seed must be what numpy.random.default_rng takes: {error}") from None
 
 
-def algorithm_name(algorithm: Any) -> str:
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
-    return algorithm
+def pruning(algorithm: Any) -> bool | None:
+    """Whether the named algorithm keeps bounds; None where the measured share decides."""
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be one of {tuple(ALGORITHMS)}, got {algorithm!r}")
+    return ALGORITHMS[algorithm]
 
 
 def threads(n_threads: Any) -> int:

@@ -63,3 +63,31 @@ def test_tiles_agree_with_brute_force_at_their_boundaries(d, k, dtype):
     result = kmeans(X, k, init=X[:k], max_iter=1)
     squares = [((X.astype(float) - centroid) ** 2).sum(axis=1) for centroid in result.centroids]
     np.testing.assert_array_equal(result.labels, np.argmin(squares, axis=0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems, st.sampled_from([np.float32, np.float64]), st.booleans(), st.booleans())
+def test_every_algorithm_gives_the_same_bits(shape, dtype, grid, weighted):
+    X, _ = problem(*shape)
+    X = (np.round(2 * X) if grid else X * 100 + 1e4).astype(dtype)
+    weight = np.random.default_rng(0).random(len(X)) if weighted else None
+    k = shape[2]
+    plain, pruned, auto = (
+        kmeans(X, k, init=X[:k], sample_weight=weight, algorithm=name)
+        for name in ("lloyd", "hamerly", "auto")
+    )
+    for other in (pruned, auto):
+        np.testing.assert_array_equal(other.labels, plain.labels)
+        np.testing.assert_array_equal(other.centroids, plain.centroids)
+        assert other.n_iter == plain.n_iter
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pruning_over_many_iterations_keeps_the_brute_force(dtype):
+    X = np.random.default_rng(3).normal(size=(20_000, 3)).astype(dtype)
+    results = [kmeans(X, 40, init=X[:40], algorithm=name) for name in ("lloyd", "hamerly", "auto")]
+    for result in results:
+        squares = ((X[:, None].astype(float) - result.centroids) ** 2).sum(axis=2)
+        np.testing.assert_array_equal(result.labels, squares.argmin(axis=1))
+        np.testing.assert_array_equal(result.centroids, results[0].centroids)
+        assert result.n_iter == results[0].n_iter > 20
