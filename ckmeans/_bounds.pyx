@@ -1,111 +1,545 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""One iteration over a block of rows: filter, assign, and move what changed between the sums.
+"""One problem between iterations: labels, bounds and the clusters' totals, a segment at a time.
 
-Hamerly 2010: an upper bound on the distance to the own centroid and a lower one on the distance to
-every other say which rows can change. These are gathered into full tiles, so that the kernels
-stay dense. Bounds are rounded outward: pruning never changes a label.
+Bounds (Hamerly 2010) on the distance to the own centroid, and to the nearest other one, say which
+rows can change. Of these, a row whose slack exceeds the moves of most centroids is compared with
+the others only: the centroids that moved farthest come first in a shorter panel (the activity of
+code vectors of Kaukoranta, Franti & Nevalainen 2000, by degrees). The rows that are left are
+gathered into full tiles, so that the kernels stay dense. Bounds are rounded outward: pruning never
+changes a label.
 """
+cimport cython
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, uintptr_t
+from libc.string cimport memcpy, memset
 
-from ckmeans._lloyd cimport assign_rows, filter_rows, real
+import numpy as np
+
+from ckmeans._lloyd cimport (
+    CKM_MAX_PANELS, add_rows, assign_rows, changed_rows, ckm_drifts_f32, ckm_drifts_f64,
+    decide_row, distances_of, filter_rows, move_rows, nearest_rows, pack_centroids, packed_size,
+    real, sort_open_rows,
+)
+
+PLAIN, BOUND, FILTER = 0, 1, 2    # assign all; and set their bounds; assign what bounds leave open
 
 cdef enum:
-    PLAIN = 0     # assign every row, keep no bounds
-    BOUND = 1     # assign every row and set its bounds
-    FILTER = 2    # assign the rows that the bounds leave open
+    C_BOUND = 1
+    C_FILTER = 2
+    TILE = 48                     # a multiple of the rows of every level's tile
+    BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
+    BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
+    GATHERED = 1 << 14            # elements gathered at once, in the L1 cache
+    ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
+    TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
+    SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
+
+cdef struct Plan:
+    int mode
+    Py_ssize_t n, d, k, gathered
+    Py_ssize_t sort_cost          # comparisons that take as long as sorting and gathering a row
+    const char* X                 # (n, d)
+    const double* weight          # (n,) or NULL
+    const double* reference       # (d,)
+    const double* centroids       # (k, d)
+    int32_t* labels               # (n,)
+    char* upper                   # (n,)
+    char* lower                   # (n,)
+    int n_panels
+    const void* panel[CKM_MAX_PANELS]    # packed centroids; the last holds all in their order
+    Py_ssize_t size[CKM_MAX_PANELS]
+    const int32_t* order          # (k,) centroids by falling moves
+    const int32_t* rank           # (k,) its inverse
+    ckm_drifts_f32 drifts32
+    ckm_drifts_f64 drifts64
+
+cdef struct Work:
+    int32_t* before               # (ROOM,) labels
+    int32_t* open                 # (ROOM,) rows of the block that may change
+    int32_t* own                  # (ROOM,) their labels
+    int32_t* lists[CKM_MAX_PANELS]    # (ROOM,) each: places in `open`
+    int32_t* rows                 # (ROOM,)
+    int32_t* found                # (gathered,)
+    double* squares               # (ROOM,) of the open rows, to the own centroids
+    char* upper                   # (ROOM,) of the open rows; squared bounds of all
+    char* lower                   # (ROOM,)
+    char* least2                  # (gathered,)
+    char* upper2                  # (gathered,)
+    char* lower2                  # (gathered,)
+    char* gathered                # (gathered, d)
 
 
-cdef inline void move_row(
-    const real* x, const double* reference, Py_ssize_t d, double w,
-    int32_t old, int32_t new, double* sums, double* mass, int64_t* counts,
+cdef class Scratch:
+    """The memory that one thread works in."""
+    cdef Work work
+    cdef object memory
+
+    def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
+        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + gathered
+        cdef Py_ssize_t doubles = 3 * ROOM + (3 + d) * gathered, i
+        self.memory = np.empty(8 * doubles + 4 * ints, np.uint8)
+        cdef unsigned char[::1] view = self.memory
+        cdef double* at = <double*> &view[0]
+        cdef int32_t* ints_at = <int32_t*> (at + doubles)
+        cdef Work* w = &self.work
+        w.squares, at = at, at + ROOM
+        w.upper, at = <char*> at, at + ROOM
+        w.lower, at = <char*> at, at + ROOM
+        w.least2, at = <char*> at, at + gathered
+        w.upper2, at = <char*> at, at + gathered
+        w.lower2, at = <char*> at, at + gathered
+        w.gathered = <char*> at
+        w.before, ints_at = ints_at, ints_at + ROOM
+        w.open, ints_at = ints_at, ints_at + ROOM
+        w.own, ints_at = ints_at, ints_at + ROOM
+        w.rows, ints_at = ints_at, ints_at + ROOM
+        for i in range(CKM_MAX_PANELS):
+            w.lists[i], ints_at = ints_at, ints_at + ROOM
+        w.found = ints_at
+
+
+cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
+    if real is float:
+        return &p.drifts32
+    else:
+        return &p.drifts64
+
+
+cdef const real* gather(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count, real* out
 ) noexcept nogil:
-    """Take a row from cluster `old` (-1 for none) to cluster `new`."""
-    cdef Py_ssize_t j
-    cdef double value
-    cdef double* to = sums + new * d
-    cdef double* source
-    mass[new] += w
-    counts[new] += 1
-    if old < 0:
-        for j in range(d):
-            to[j] += w * (<double> x[j] - reference[j])
-        return
-    source = sums + old * d
-    mass[old] -= w
-    counts[old] -= 1
-    for j in range(d):
-        value = w * (<double> x[j] - reference[j])
-        to[j] += value
-        source[j] -= value
+    """The chosen rows, one after another."""
+    cdef Py_ssize_t i, j
+    if d <= 8:
+        for i in range(count):
+            for j in range(d):
+                out[i * d + j] = X[rows[i] * d + j]
+    else:
+        for i in range(count):
+            memcpy(out + i * d, X + rows[i] * d, d * sizeof(real))
+    return out
 
 
-def step(
-    int mode,                                      # PLAIN, BOUND or FILTER
-    const real[:, ::1] X,                          # in   (n, d)
-    const double[:, ::1] centroids,                # in   (k, d)
-    const unsigned char[::1] packed,               # in   from pack()
-    const double[::1] weight,                      # in   (n,) or None: then sums are added anew
-    const double[::1] reference,                   # in   (d,) subtracted in the sums
-    const real[::1] drift, const real[::1] half_gap,    # in   (k,), (k,)
-    real largest, real second,
-    int32_t[::1] labels,                           # in/out  (n,)
-    real[::1] upper, real[::1] lower,              # in/out  (n,) distances; unused when PLAIN
-    real[:, ::1] gathered,                         # scratch (t, d): rows are handled t at a time
-    int32_t[:, ::1] indices,                       # scratch (2, t)
-    real[:, ::1] bounds2,                          # scratch (2, t)
-    double[:, ::1] sums, double[::1] mass, int64_t[::1] counts,    # in/out  (k, d), (k,), (k,)
-):
-    """Returns how many rows changed their label, and how many were assigned."""
-    cdef Py_ssize_t n = X.shape[0], d = X.shape[1], k = centroids.shape[0], t = gathered.shape[0]
-    cdef Py_ssize_t first, m, i, row, changed = 0, assigned = 0, open_rows
-    cdef int32_t* found = &indices[0, 0]
-    cdef int32_t* survivors = &indices[1, 0]
-    cdef real* upper2 = &bounds2[0, 0]
-    cdef real* lower2 = &bounds2[1, 0]
-    cdef const real* rows
-    cdef bint dense, weighted = weight is not None
-    cdef double w = 1.0, up, down
-    up = 1 + (d + 16) * 2.3e-16 + (2.4e-7 if real is float else 4.5e-16)
-    down = 2 - up
-    with nogil:
-        first = 0
-        while first < n:
-            m = min(t, n - first)
-            rows = &X[first, 0]
-            open_rows = m
-            if mode == FILTER:
-                open_rows = filter_rows(&labels[first], m, &drift[0], &half_gap[0], largest,
-                                        second, &upper[first], &lower[first], survivors)
-            # Gathering nearly all rows costs more than assigning the few others too.
-            dense = open_rows * 8 > m * 7
-            if dense:
-                open_rows = m
+cdef void assign_all(
+    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t m, Work* w
+) noexcept nogil:
+    """Assign rows first..first+m-1, X points to the first; set their bounds if those are kept."""
+    cdef real* upper = <real*> w.upper
+    cdef real* lower = <real*> w.lower
+    if p.mode >= C_BOUND:
+        upper = <real*> p.upper + first
+        lower = <real*> p.lower + first
+    assign_rows(X, m, p.d, p.centroids, p.k, p.panel[p.n_panels - 1], p.labels + first, upper,
+                lower)
+    if p.mode >= C_BOUND:
+        distances_of(m, upper, lower)
+
+
+cdef void settle_full(
+    const Plan* p, const real* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w
+) noexcept nogil:
+    """Assign the chosen rows of a block by all centroids."""
+    cdef Py_ssize_t i, m, done = 0
+    cdef real* upper2 = <real*> w.upper2
+    cdef real* lower2 = <real*> w.lower2
+    while done < count:
+        m = min(p.gathered, count - done)
+        gather(X, p.d, rows + done, m, <real*> w.gathered)
+        assign_rows(<const real*> w.gathered, m, p.d, p.centroids, p.k, p.panel[p.n_panels - 1],
+                    w.found, upper2, lower2)
+        distances_of(m, upper2, lower2)
+        for i in range(m):
+            p.labels[first + rows[done + i]] = w.found[i]
+            (<real*> p.upper)[first + rows[done + i]] = upper2[i]
+            (<real*> p.lower)[first + rows[done + i]] = lower2[i]
+        done += m
+
+
+cdef void settle_part(
+    const Plan* p, int panel, const real* X, Py_ssize_t first, Py_ssize_t count, Work* w
+) noexcept nogil:
+    """Assign the rows in the panel's list by its centroids and their own one."""
+    cdef Py_ssize_t i, m, done = 0
+    cdef const int32_t* places
+    cdef int32_t label, own, row
+    cdef double relative = (p.d + 8) * 4.6e-16, square, beyond, end
+    cdef double down = 1 - (2.4e-7 if real is float else 4.5e-16)
+    cdef real outside2
+    cdef const real* ends = <const real*> w.lower
+    cdef real* least2 = <real*> w.least2
+    cdef real* upper2 = <real*> w.upper2
+    cdef real* lower2 = <real*> w.lower2
+    cdef real* rows = <real*> w.gathered
+    beyond = p.drifts32.beyond[panel] if real is float else p.drifts64.beyond[panel]
+    while done < count:
+        m = min(p.gathered, count - done)
+        places = w.lists[panel] + done
+        for i in range(m):
+            w.rows[i] = w.open[places[i]]
+        gather(X, p.d, w.rows, m, rows)
+        nearest_rows(rows, m, p.panel[panel], w.found, least2, upper2, lower2)
+        for i in range(m):
+            own = w.own[places[i]]
+            square = w.squares[places[i]]
+            label = p.order[w.found[i]]
+            end = ends[places[i]] - beyond    # positive: larger than the distance to the own one
+            outside2 = <real> (end * end * down * down)
+            if p.rank[own] >= p.size[panel]:
+                if square * (1 + relative) < least2[i]:
+                    label = own
+                    lower2[i] = least2[i]
+                    upper2[i] = <real> (square * (1 + relative) / down)
+                elif upper2[i] < lower2[i] and upper2[i] < square * (1 - relative):
+                    lower2[i] = min(lower2[i], <real> (square * (1 - relative) * down))
+                else:
+                    lower2[i] = upper2[i]    # undecided
+            if upper2[i] < lower2[i]:
+                lower2[i] = min(lower2[i], outside2)
             else:
-                for i in range(open_rows):
-                    memcpy(&gathered[i, 0], rows + survivors[i] * d, d * sizeof(real))
-                rows = &gathered[0, 0]
-            if open_rows:
-                assign_rows(rows, open_rows, d, &centroids[0, 0], k, &packed[0], found, upper2,
-                            lower2)
-            assigned += open_rows
-            for i in range(open_rows):
-                row = first + (i if dense else survivors[i])
-                if mode != PLAIN:
-                    upper[row] = <real> (sqrt(upper2[i]) * up)
-                    lower[row] = <real> (sqrt(lower2[i]) * down) if lower2[i] > 0 else 0
-                if found[i] != labels[row]:
-                    changed += 1
-                    if not weighted:
-                        move_row(rows + i * d, &reference[0], d, w, labels[row], found[i],
-                                 &sums[0, 0], &mass[0], &counts[0])
-                    labels[row] = found[i]
-            if weighted:
-                for row in range(first, first + m):
-                    if weight[row] > 0:
-                        move_row(&X[row, 0], &reference[0], d, weight[row], -1, labels[row],
-                                 &sums[0, 0], &mass[0], &counts[0])
-            first += t
-    return changed, assigned
+                label = decide_row(rows + i * p.d, p.d, p.centroids, p.k, upper2 + i, lower2 + i)
+            w.found[i] = label
+        distances_of(m, upper2, lower2)
+        for i in range(m):
+            row = w.rows[i]
+            p.labels[first + row] = w.found[i]
+            (<real*> p.upper)[first + row] = upper2[i]
+            (<real*> p.lower)[first + row] = lower2[i]
+        done += m
+
+
+cdef Py_ssize_t settle_sorted(
+    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t count, Work* w
+) noexcept nogil:
+    """Assign the open rows, each by the panel it needs; returns the comparisons made."""
+    cdef Py_ssize_t i, comparisons = p.sort_cost * count
+    cdef Py_ssize_t[CKM_MAX_PANELS] counts
+    cdef real* upper = <real*> w.upper
+    cdef real* lower = <real*> w.lower
+    cdef int panel, last = p.n_panels - 1
+    for i in range(count):
+        w.own[i] = p.labels[first + w.open[i]]
+        lower[i] = (<real*> p.lower)[first + w.open[i]]
+    memset(w.own + count, 0, TILE * sizeof(int32_t))    # vectors read on
+    memset(counts, 0, sizeof(counts))
+    sort_open_rows(X, p.d, w.open, count, w.own, p.centroids, drifts_of(p, <real> 0),
+                   w.squares, upper, lower, w.lists, counts)
+    for i in range(count):
+        (<real*> p.upper)[first + w.open[i]] = upper[i]
+    for panel in range(last):
+        if counts[panel]:
+            settle_part(p, panel, X, first, counts[panel], w)
+            comparisons += counts[panel] * p.size[panel]
+    for i in range(counts[last]):
+        w.rows[i] = w.open[w.lists[last][i]]
+    settle_full(p, X, first, w.rows, counts[last], w)
+    return comparisons + counts[last] * p.k
+
+
+cdef Py_ssize_t assign_open(
+    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t m, Work* w
+) noexcept nogil:
+    """Assign the rows of a block that their bounds leave open; returns the comparisons made."""
+    cdef Py_ssize_t n_open = filter_rows(
+        p.labels + first, m, drifts_of(p, <real> 0), <real*> p.upper + first,
+        <real*> p.lower + first, w.open)
+    # Gathering most rows costs more than assigning the few others too.
+    if n_open * 8 > m * 5 and p.k * p.d < SORT_FROM:
+        assign_all(p, X, first, m, w)
+        return m * p.k
+    if p.k >= TIGHTEN_FROM:
+        return settle_sorted(p, X, first, n_open, w)
+    settle_full(p, X, first, w.open, n_open, w)
+    return n_open * (p.k + p.sort_cost // 4)
+
+
+cdef void sweep_rows(
+    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t last, Work* w,
+    double* totals, unsigned char* touched, Py_ssize_t* changed, Py_ssize_t* comparisons,
+) noexcept nogil:
+    """Assign rows first..last-1 and move those that change between the totals."""
+    cdef Py_ssize_t i, j, m, count, block = BLOCK_ROWS
+    if p.mode < C_FILTER:
+        block = max(TILE, min(block, BLOCK_ELEMENTS // p.d // TILE * TILE))
+    i = first
+    while i < last:
+        m = min(block, last - i)
+        memcpy(w.before, p.labels + i, m * sizeof(int32_t))
+        if p.mode == C_FILTER:
+            comparisons[0] += assign_open(p, X + i * p.d, i, m, w)
+        else:
+            assign_all(p, X + i * p.d, i, m, w)
+            comparisons[0] += m * p.k
+        count = changed_rows(w.before, p.labels + i, m, w.rows)
+        changed[0] += count
+        if p.weight != NULL:
+            add_rows(X + i * p.d, p.d, m, p.labels + i, p.weight + i, p.reference, 0, totals)
+            memset(touched, 1, p.k)
+        elif count:
+            move_rows(X + i * p.d, p.d, w.rows, count, w.before, p.labels + i, p.reference,
+                      totals)
+            for j in range(count):
+                touched[p.labels[i + w.rows[j]]] = 1
+                if w.before[w.rows[j]] >= 0:
+                    touched[w.before[w.rows[j]]] = 1
+        i += block
+
+
+@cython.final
+cdef class Sweep:
+    """Rows, labels, bounds and totals of one problem, updated a segment at a time.
+
+    Segments are cut by n, d and k alone and their totals are added in order, so that the sums
+    have the same bits whichever threads work on them. Only rows that change their label move
+    between the totals (weighted rows are added anew, since a large weight that leaves would take
+    the small ones' digits with it).
+    """
+    cdef Plan plan
+    cdef bint single
+    cdef readonly Py_ssize_t segment_rows, n_segments
+    cdef readonly object labels       # (n,) int32
+    cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
+    cdef readonly object reference    # (d,) float64
+    cdef object kept, scratches, bounds_at
+    cdef int32_t[::1] label_view, order, rank
+    cdef const double[::1] reference_view
+    cdef unsigned char[::1] bounds, panels, touched
+    cdef double[:, ::1] moves
+    cdef double[::1] partial, gap
+    cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
+
+    def __init__(self, rows, weight, reference, bint keep_bounds):
+        """rows: native C-contiguous (n, d); weight (n,) float64 or None; reference (d,)."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t block, itemsize = rows.itemsize
+        cdef const unsigned char[::1] row_bytes = rows.reshape(-1).view(np.uint8)
+        cdef const double[::1] weight_view
+        self.kept = (rows, weight)
+        self.single = rows.dtype == np.float32
+        p.n, p.d = rows.shape
+        p.X = <const char*> &row_bytes[0]
+        p.weight = NULL
+        if weight is not None:
+            weight_view = weight
+            p.weight = &weight_view[0]
+        self.reference = reference
+        self.reference_view = reference
+        p.reference = &self.reference_view[0]
+        self.labels = np.empty(p.n, np.int32)
+        self.label_view = self.labels
+        p.labels = &self.label_view[0]
+        self.bounds = np.empty((2 * itemsize * p.n if keep_bounds else 0) + 1, np.uint8)
+        p.upper = <char*> &self.bounds[0]
+        p.lower = p.upper
+        if keep_bounds:
+            p.lower += itemsize * p.n
+        p.sort_cost = 20 + 1200 // (p.d + 6)
+        p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
+        block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
+        self.segment_rows = ((p.n + 15) // 16 + block - 1) // block * block
+        if p.n * p.d < 1 << 16:
+            self.segment_rows = p.n
+        self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
+        self.scratches = []
+        p.k = 0
+
+    def begin(self, Py_ssize_t k):
+        """Forget labels, totals and bounds before a run with k clusters."""
+        cdef Plan* p = &self.plan
+        self.labels.fill(-1)
+        self.totals = np.zeros((k, p.d + 2))
+        if k != p.k:
+            self.partial = np.zeros(self.n_segments * k * (p.d + 2))
+            self.touched = np.zeros(self.n_segments * k, np.uint8)
+            self.order, self.rank = np.zeros((2, k), np.int32)
+            self.moves = np.zeros((4, k))
+            self.gap = np.zeros(k)
+            self.counts = np.zeros((self.n_segments, 2), np.intp)
+            self.panels = np.empty(
+                sum(packed_size(k >> level, p.d, self.single) + 64
+                    for level in range(CKM_MAX_PANELS))
+                + 64,
+                np.uint8,
+            )
+            p.k = k
+            p.order, p.rank = &self.order[0], &self.rank[0]
+            p.drifts64.drift, p.drifts64.half_gap = &self.moves[0, 0], &self.moves[1, 0]
+            p.drifts32.drift = <float*> &self.moves[2, 0]
+            p.drifts32.half_gap = <float*> &self.moves[3, 0]
+        self.bounds_at = None
+
+    def aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps=True):
+        """Prepare the next assignment, to these centroids."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t k = p.k, size
+        cdef int level
+        cdef char* at = <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
+        self.kept = (*self.kept[:2], centroids)
+        p.mode, p.centroids = mode, &centroids[0, 0]
+        p.n_panels = 0
+        if mode == C_FILTER:
+            self.measure_moves(centroids, measure_gaps)
+            if k >= 2 * TIGHTEN_FROM:
+                chosen = np.asarray(centroids)[np.asarray(self.order)[: k // 2]]
+                for panel in range(CKM_MAX_PANELS - 1):
+                    size = k >> (CKM_MAX_PANELS - 1 - panel)
+                    at += self.add_panel(chosen[:size], at, size)
+        self.add_panel(centroids, at, k)
+        p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
+        self.bounds_at = None if mode == PLAIN else centroids
+
+    cdef Py_ssize_t add_panel(
+        self, const double[:, ::1] centroids, char* at, Py_ssize_t size
+    ) except -1:
+        """Pack `size` centroids as the next panel; returns the bytes that it takes."""
+        cdef Plan* p = &self.plan
+        pack_centroids(&centroids[0, 0], size, p.d, p.reference, self.single, at)
+        p.panel[p.n_panels] = at
+        p.size[p.n_panels] = size
+        if size < p.k:
+            p.drifts64.beyond[p.n_panels] = self.moves[0, p.order[size]] * (1 + 1e-15)
+            p.drifts32.beyond[p.n_panels] = <float> (
+                self.moves[0, p.order[size]] * (1 + 3e-7) + 1.2e-38
+            )
+        p.n_panels += 1
+        return (<Py_ssize_t> packed_size(size, p.d, self.single) + 63) // 64 * 64
+
+    cdef int measure_moves(self, const double[:, ::1] centroids, bint measure_gaps) except -1:
+        """Each centroid's move and half its distance to the nearest other, rounded outward."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t k = p.k, d = p.d, j, f
+        cdef double outward = 1 + (d + 16) * 2.3e-16, tiny = 2.3e-308, tiny32 = 1.2e-38
+        cdef double total, difference
+        cdef const double[:, ::1] before = self.bounds_at
+        cdef double[::1] drift = self.moves[0]
+        cdef double[::1] half_gap = self.moves[1]
+        cdef float* drift32 = <float*> p.drifts32.drift
+        cdef float* half_gap32 = <float*> p.drifts32.half_gap
+        for j in range(k):
+            total = 0.0
+            for f in range(d):
+                difference = centroids[j, f] - before[j, f]
+                total += difference * difference
+            drift[j] = sqrt(total) * outward
+            if drift[j] > 0:
+                drift[j] += tiny
+        cdef int32_t[::1] falling = np.argsort(-np.asarray(drift), kind="stable").astype(np.int32)
+        self.order[:] = falling
+        for j in range(k):
+            self.rank[falling[j]] = <int32_t> j
+        total = drift[falling[0]]
+        if measure_gaps:
+            self.measure_gaps(centroids)
+        for j in range(k):
+            if not measure_gaps:
+                self.gap[j] = max(0.0, self.gap[j] - (drift[j] + total) / 2 * (1 + 1e-15))
+            half_gap[j] = max(self.gap[j] * (1 - 1e-15) - tiny, 0.0)
+            half_gap32[j] = <float> max(self.gap[j] * (1 - 2.4e-7) - tiny32, 0.0)
+            drift32[j] = <float> (drift[j] * (1 + 2.4e-7) + (tiny32 if drift[j] > 0 else 0.0))
+        p.drifts64.largest_drift = drift[falling[0]]
+        p.drifts64.second_drift = drift[falling[1]] if k > 1 else 0.0
+        p.drifts32.largest_drift = drift32[falling[0]]
+        p.drifts32.second_drift = drift32[falling[1]] if k > 1 else 0.0
+        return 0
+
+    cdef int measure_gaps(self, const double[:, ::1] centroids) except -1:
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t k = p.k, j
+        cdef double inward = 1 - (p.d + 16) * 2.3e-16
+        panel = np.empty(packed_size(k, p.d, False) + 64, np.uint8)
+        cdef unsigned char[::1] panel_view = panel
+        cdef char* at = <char*> (<uintptr_t> (&panel_view[0] + 63) // 64 * 64)
+        cdef int32_t[::1] nearest = np.empty(k, np.int32)
+        cdef double[:, ::1] bounds2 = np.empty((2, k))
+        with nogil:
+            pack_centroids(&centroids[0, 0], k, p.d, p.reference, False, at)
+            assign_rows(&centroids[0, 0], k, p.d, &centroids[0, 0], k, at, &nearest[0],
+                        &bounds2[0, 0], &bounds2[1, 0])
+            for j in range(k):
+                # A centroid that is not its own nearest has a twin.
+                self.gap[j] = 0.0
+                if nearest[j] == j and bounds2[1, j] > 0:
+                    self.gap[j] = sqrt(bounds2[1, j]) / 2 * inward
+        return 0
+
+    def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
+        """Assign rows first..last-1 of a segment and move those that change.
+
+        Different segments may be worked on at the same time.
+        """
+        cdef Plan* p = &self.plan
+        cdef Scratch scratch
+        cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
+        cdef unsigned char* touched = &self.touched[segment * p.k]
+        try:
+            scratch = self.scratches.pop()
+        except IndexError:
+            scratch = Scratch(p.gathered, p.d)
+        with nogil:
+            if self.single:
+                sweep_rows(p, <const float*> p.X, first, last, &scratch.work, totals, touched,
+                           &self.counts[segment, 0], &self.counts[segment, 1])
+            else:
+                sweep_rows(p, <const double*> p.X, first, last, &scratch.work, totals, touched,
+                           &self.counts[segment, 0], &self.counts[segment, 1])
+        self.scratches.append(scratch)
+
+    def aim_residuals(self, const double[:, ::1] centroids):
+        """Prepare add(); the bounds stay those of the last assignment."""
+        self.kept = (*self.kept[:2], centroids)
+        self.plan.centroids = &centroids[0, 0]
+
+    def add(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
+        """Add rows first..last-1 of a segment anew, as differences to their centroids."""
+        cdef Plan* p = &self.plan
+        cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
+        cdef const double* weight = p.weight + first if p.weight != NULL else NULL
+        with nogil:
+            memset(&self.touched[segment * p.k], 1, p.k)
+            if self.single:
+                add_rows(<const float*> p.X + first * p.d, p.d, last - first, p.labels + first,
+                         weight, p.centroids, p.d, totals)
+            else:
+                add_rows(<const double*> p.X + first * p.d, p.d, last - first, p.labels + first,
+                         weight, p.centroids, p.d, totals)
+
+    def collect(self, double[:, ::1] totals):
+        """Move the segments' totals there; returns how many rows changed their label and how many
+        comparisons of a row with a centroid that took, since the last call."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t j, f, s, width = p.d + 2, changed = 0, comparisons = 0
+        cdef double* part
+        with nogil:
+            for s in range(self.n_segments):
+                changed += self.counts[s, 0]
+                comparisons += self.counts[s, 1]
+                self.counts[s, 0] = self.counts[s, 1] = 0
+                for j in range(p.k):
+                    if not self.touched[s * p.k + j]:
+                        continue
+                    self.touched[s * p.k + j] = 0
+                    part = &self.partial[(s * p.k + j) * width]
+                    for f in range(width):
+                        totals[j, f] += part[f]
+                        part[f] = 0.0
+        return changed, comparisons
+
+    @property
+    def bounded(self):
+        """Whether the bounds belong to the centroids of the last assignment."""
+        return self.bounds_at is not None
+
+    def drop_bounds(self):
+        self.bounds_at = None
+
+    def open_row(self, Py_ssize_t row):
+        """Let the next assignment look at a row whatever its bounds say."""
+        if self.bounds_at is None:
+            return
+        if self.single:
+            (<float*> self.plan.upper)[row] = float("inf")
+            (<float*> self.plan.lower)[row] = 0
+        else:
+            (<double*> self.plan.upper)[row] = float("inf")
+            (<double*> self.plan.lower)[row] = 0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._iterate import Blocks, Limits, Progress, Run, lloyd
+from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
 from ckmeans._starts import optimal_column, starting_rows
@@ -110,14 +110,14 @@ def kmeans(
     weight = valid.weights(sample_weight, rows.n)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
-    valid.threads(n_threads)
+    n_threads = valid.threads(n_threads)
     rng = valid.generator(seed)
 
-    blocks = Blocks(rows, weight, prune)
+    problem = Problem(rows, weight, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(rows, k, rng, weight, init, limits.n_init):
-        run = lloyd(blocks, start, limits, len(inertias))
+        run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best = lower_inertia(best, run)
         if run.stopped:

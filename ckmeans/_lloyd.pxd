@@ -1,12 +1,40 @@
 # The loops of Lloyd's algorithm, for `cimport ckmeans._lloyd`. All are nogil and allocate nothing.
+from libc.stddef cimport size_t
 from libc.stdint cimport int32_t
 
 ctypedef fused real:
     float
     double
 
+cdef extern from "_tiles/tiles.h" nogil:
+    enum:
+        CKM_MAX_PANELS
+    ctypedef struct ckm_drifts_f32:
+        const float* drift
+        const float* half_gap
+        float largest_drift
+        float second_drift
+        int n_panels
+        float[CKM_MAX_PANELS] beyond
+    ctypedef struct ckm_drifts_f64:
+        const double* drift
+        const double* half_gap
+        double largest_drift
+        double second_drift
+        int n_panels
+        double[CKM_MAX_PANELS] beyond
+
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil
+
+cdef void nearest_rows(
+    const real* X, Py_ssize_t n, const void* packed,
+    int32_t* labels, real* least2, real* upper2, real* lower2,
+) noexcept nogil
+
+cdef int32_t decide_row(
+    const real* x, Py_ssize_t d, const double* centroids, Py_ssize_t k, real* upper2, real* lower2,
+) noexcept nogil
 
 cdef void assign_rows(
     const real* X, Py_ssize_t n, Py_ssize_t d,
@@ -14,14 +42,35 @@ cdef void assign_rows(
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
 
+cdef void distances_of(Py_ssize_t n, real* upper2, real* lower2) noexcept nogil
+
 cdef Py_ssize_t filter_rows(
-    const int32_t* labels, Py_ssize_t n,
-    const real* drift, const real* half_gap, real largest, real second,
-    real* upper, real* lower, int32_t* survivors,
+    const int32_t* labels, Py_ssize_t n, const void* drifts, real* upper, real* lower,
+    int32_t* survivors,
 ) noexcept nogil
 
-cdef double accumulate_rows(
-    const real* X, Py_ssize_t n, Py_ssize_t d,
-    const double* centroids, const double* weight, const int32_t* labels,
-    double* residuals, double* mass, double* inertias,
+cdef Py_ssize_t sort_open_rows(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+    const int32_t* labels, const double* centroids, const void* drifts,
+    double* squares, real* upper, real* lower, int32_t* const* lists, Py_ssize_t* counts,
+) noexcept nogil
+
+cdef Py_ssize_t changed_rows(
+    const int32_t* before, const int32_t* after, Py_ssize_t n, int32_t* rows
+) noexcept nogil
+
+cdef void move_rows(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+    const int32_t* before, const int32_t* after, const double* reference, double* totals,
+) noexcept nogil
+
+cdef void add_rows(
+    const real* X, Py_ssize_t d, Py_ssize_t n, const int32_t* labels,
+    const double* weight, const double* base, Py_ssize_t base_stride, double* totals,
+) noexcept nogil
+
+cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil
+
+cdef void pack_centroids(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single, void* out,
 ) noexcept nogil

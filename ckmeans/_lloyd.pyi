@@ -20,9 +20,7 @@ def accumulate(
     centroids: NDArray[np.float64],
     weight: NDArray[np.float64] | None,
     labels: NDArray[np.int32],
-    residuals: NDArray[np.float64],
-    mass: NDArray[np.float64],
-    inertias: NDArray[np.float64],
+    totals: NDArray[np.float64],
 ) -> None: ...
 def own_distances2(
     X: NDArray[Any],

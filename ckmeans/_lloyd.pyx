@@ -22,23 +22,27 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_pack_f32(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_pack_f64(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_nearest_f32(const float* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                         float* upper2, float* lower2)
+                         float* least2, float* upper2, float* lower2)
     void ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                         double* upper2, double* lower2)
-    ctypedef struct ckm_drifts_f32:
-        const float* drift
-        const float* half_gap
-        float largest_drift
-        float second_drift
-    ctypedef struct ckm_drifts_f64:
-        const double* drift
-        const double* half_gap
-        double largest_drift
-        double second_drift
+                         double* least2, double* upper2, double* lower2)
+    void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
+    void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
     Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
                               float* upper, float* lower, int32_t* survivors)
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
                               double* upper, double* lower, int32_t* survivors)
+    void ckm_own_squares_f32(const float* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+                             const int32_t* labels, const double* centroids, double* squares)
+    void ckm_own_squares_f64(const double* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+                             const int32_t* labels, const double* centroids, double* squares)
+    Py_ssize_t ckm_sort_open_f32(
+        Py_ssize_t count, const int32_t* labels, const ckm_drifts_f32* drifts,
+        const double* squares, double relative, float* upper, float* lower,
+        int32_t* const* lists, Py_ssize_t* counts)
+    Py_ssize_t ckm_sort_open_f64(
+        Py_ssize_t count, const int32_t* labels, const ckm_drifts_f64* drifts,
+        const double* squares, double relative, double* upper, double* lower,
+        int32_t* const* lists, Py_ssize_t* counts)
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -51,6 +55,41 @@ cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nog
     return total
 
 
+cdef void nearest_rows(
+    const real* X, Py_ssize_t n, const void* packed,                  # in   (n, d)
+    int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); least2 or NULL
+) noexcept nogil:
+    """What the tiles say: labels, proven where upper2 < lower2 (see tiles.h)."""
+    if real is float:
+        ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2)
+    else:
+        ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2)
+
+
+cdef int32_t decide_row(
+    const real* x, Py_ssize_t d, const double* centroids, Py_ssize_t k,    # in   (d,), (k, d)
+    real* upper2, real* lower2,                                       # out  bounds of the row
+) noexcept nogil:
+    """The row's nearest centroid by float64 brute force, the lowest index on ties."""
+    cdef Py_ssize_t j
+    cdef int32_t label = 0
+    cdef double best = distance2(x, centroids, d), second = INFINITY, candidate
+    # The deciding distances round at most d + 3 times in float64; a bound then rounds to `real`.
+    cdef double roundoff = (d + 8) * 2.3e-16 + (2.4e-7 if real is float else 0.0)
+    cdef double tiny = 1.2e-38 if real is float else 2.3e-308
+    for j in range(1, k):
+        candidate = distance2(x, centroids + j * d, d)
+        if candidate < best:
+            second = best
+            best = candidate
+            label = <int32_t> j
+        elif candidate < second:
+            second = candidate
+    upper2[0] = <real> (best * (1 + roundoff) + tiny)
+    lower2[0] = <real> (second * (1 - roundoff) - tiny)
+    return label
+
+
 cdef void assign_rows(
     const real* X, Py_ssize_t n, Py_ssize_t d,                        # in   (n, d)
     const double* centroids, Py_ssize_t k, const void* packed,        # in   (k, d)
@@ -59,83 +98,130 @@ cdef void assign_rows(
 ) noexcept nogil:
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
-    cdef Py_ssize_t i, j
-    cdef double best, second, candidate
-    # The deciding distances round at most d + 3 times in float64; a bound then rounds to `real`.
-    cdef double roundoff = (d + 8) * 2.3e-16 + (2.4e-7 if real is float else 0.0)
-    cdef double tiny = 1.2e-38 if real is float else 2.3e-308
-    if real is float:
-        ckm_nearest_f32(X, n, packed, labels, upper2, lower2)
-    else:
-        ckm_nearest_f64(X, n, packed, labels, upper2, lower2)
+    cdef Py_ssize_t i
+    nearest_rows(X, n, packed, labels, <real*> NULL, upper2, lower2)
     for i in range(n):
-        if upper2[i] < lower2[i]:
-            continue
-        best = distance2(X + i * d, centroids, d)
-        second = INFINITY
-        labels[i] = 0
-        for j in range(1, k):
-            candidate = distance2(X + i * d, centroids + j * d, d)
-            if candidate < best:
-                second = best
-                best = candidate
-                labels[i] = <int32_t> j
-            elif candidate < second:
-                second = candidate
-        upper2[i] = <real> (best * (1 + roundoff) + tiny)
-        lower2[i] = <real> (second * (1 - roundoff) - tiny)
+        if not upper2[i] < lower2[i]:
+            labels[i] = decide_row(X + i * d, d, centroids, k, upper2 + i, lower2 + i)
+
+
+cdef void distances_of(Py_ssize_t n, real* upper2, real* lower2) noexcept nogil:
+    """Bounds on squared distances become bounds on distances, in place."""
+    if real is float:
+        ckm_distances_f32(n, upper2, lower2)
+    else:
+        ckm_distances_f64(n, upper2, lower2)
 
 
 cdef Py_ssize_t filter_rows(
-    const int32_t* labels, Py_ssize_t n,                              # in   (n,)
-    const real* drift, const real* half_gap, real largest, real second,    # in   (k,), (k,)
+    const int32_t* labels, Py_ssize_t n, const void* drifts,          # in   (n,)
     real* upper, real* lower,                                         # in/out  (n,)
     int32_t* survivors,                                               # out  (n,)
 ) noexcept nogil:
     """Hamerly's test: moves the bounds by the drifts; indices of the rows that may change."""
-    cdef ckm_drifts_f32 drifts32
-    cdef ckm_drifts_f64 drifts64
     if real is float:
-        drifts32.drift, drifts32.half_gap = drift, half_gap
-        drifts32.largest_drift, drifts32.second_drift = largest, second
-        return ckm_filter_f32(labels, n, &drifts32, upper, lower, survivors)
+        return ckm_filter_f32(labels, n, <const ckm_drifts_f32*> drifts, upper, lower, survivors)
     else:
-        drifts64.drift, drifts64.half_gap = drift, half_gap
-        drifts64.largest_drift, drifts64.second_drift = largest, second
-        return ckm_filter_f64(labels, n, &drifts64, upper, lower, survivors)
+        return ckm_filter_f64(labels, n, <const ckm_drifts_f64*> drifts, upper, lower, survivors)
 
 
-cdef double accumulate_rows(
-    const real* X, Py_ssize_t n, Py_ssize_t d,                        # in   (n, d)
-    const double* centroids, const double* weight,                    # in   (k, d), (n,) or NULL
-    const int32_t* labels,                                            # in   (n,)
-    double* residuals, double* mass, double* inertias,                # in/out  (k, d), (k,), (k,)
+cdef Py_ssize_t sort_open_rows(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in   (n, d), (count,)
+    const int32_t* labels, const double* centroids, const void* drifts,    # in   (count,), (k, d)
+    double* squares,                                                  # out  (count,)
+    real* upper, real* lower,                                         # out, in/out  (count,)
+    int32_t* const* lists, Py_ssize_t* counts,                        # out  a list for each panel
 ) noexcept nogil:
-    """Add each row's residual, weight and squared distance to its cluster; returns their inertia.
+    """Squared distances to the own centroids, and the panel that each row needs (see tiles.h)."""
+    cdef double relative = (d + 8) * 2.3e-16
+    if real is float:
+        ckm_own_squares_f32(X, d, rows, count, labels, centroids, squares)
+        return ckm_sort_open_f32(count, labels, <const ckm_drifts_f32*> drifts, squares, relative,
+                                 upper, lower, lists, counts)
+    else:
+        ckm_own_squares_f64(X, d, rows, count, labels, centroids, squares)
+        return ckm_sort_open_f64(count, labels, <const ckm_drifts_f64*> drifts, squares, relative,
+                                 upper, lower, lists, counts)
 
-    Residuals x - c rather than x: the mean c + sum(x - c) / mass is then as exact for data far
-    from the origin as for centred data.
-    """
+
+cdef Py_ssize_t changed_rows(
+    const int32_t* before, const int32_t* after, Py_ssize_t n, int32_t* rows    # out  rows
+) noexcept nogil:
+    """Indices where the labels differ; returns how many."""
+    cdef Py_ssize_t i, count = 0
+    for i in range(n):
+        rows[count] = <int32_t> i
+        count += before[i] != after[i]
+    return count
+
+
+cdef void move_rows(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in   (n, d), (count,)
+    const int32_t* before, const int32_t* after,                      # in   (n,) labels, -1: none
+    const double* reference, double* totals,                          # in   (d,); in/out (k, d + 2)
+) noexcept nogil:
+    """Move the chosen rows' differences to the reference, and their mass, between clusters."""
+    cdef Py_ssize_t i, j, width = d + 2
+    cdef double value
+    cdef double* to
+    cdef double* source
+    cdef const real* x
+    for i in range(count):
+        x = X + rows[i] * d
+        to = totals + after[rows[i]] * width
+        to[d] += 1.0
+        if before[rows[i]] < 0:
+            for j in range(d):
+                to[j] += <double> x[j] - reference[j]
+            continue
+        source = totals + before[rows[i]] * width
+        source[d] -= 1.0
+        for j in range(d):
+            value = <double> x[j] - reference[j]
+            to[j] += value
+            source[j] -= value
+
+
+cdef void add_rows(
+    const real* X, Py_ssize_t d, Py_ssize_t n, const int32_t* labels,    # in   (n, d), (n,)
+    const double* weight, const double* base, Py_ssize_t base_stride,    # in   (n,) or NULL, (k, d)
+    double* totals,                                                   # in/out  (k, d + 2)
+) noexcept nogil:
+    """Add each row's weighted difference to its cluster's base, its weight, and its weighted
+    squared distance."""
     cdef Py_ssize_t i, j
-    cdef double w = 1.0, total = 0.0, difference, squares
+    cdef double w = 1.0, difference, squares
     cdef const double* c
-    cdef double* r
+    cdef double* to
     for i in range(n):
         if weight != NULL:
             w = weight[i]
             if w == 0.0:
                 continue
-        c = centroids + labels[i] * d
-        r = residuals + labels[i] * d
+        c = base + labels[i] * base_stride
+        to = totals + labels[i] * (d + 2)
         squares = 0.0
         for j in range(d):
             difference = <double> X[i * d + j] - c[j]
-            r[j] += w * difference
+            to[j] += w * difference
             squares += difference * difference
-        mass[labels[i]] += w
-        inertias[labels[i]] += w * squares
-        total += w * squares
-    return total
+        to[d] += w
+        to[d + 1] += w * squares
+
+
+cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil:
+    return ckm_packed_bytes_f32(k, d) if single else ckm_packed_bytes_f64(k, d)
+
+
+cdef void pack_centroids(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single,
+    void* out,                                                        # out  64-byte aligned
+) noexcept nogil:
+    """Centroids in the layout of the tiles."""
+    if single:
+        ckm_pack_f32(centroids, k, d, shift, out)
+    else:
+        ckm_pack_f64(centroids, k, d, shift, out)
 
 
 def choose_simd(name=None):
@@ -157,14 +243,10 @@ def choose_simd(name=None):
 def pack(const double[:, ::1] centroids, const double[::1] shift, bint single):
     """Centroids in the layout of the tiles; returns a 64-byte aligned uint8 array."""
     cdef Py_ssize_t k = centroids.shape[0], d = centroids.shape[1]
-    cdef size_t size = ckm_packed_bytes_f32(k, d) if single else ckm_packed_bytes_f64(k, d)
-    buffer = np.empty(size + 64, dtype=np.uint8)
+    buffer = np.empty(packed_size(k, d, single) + 64, dtype=np.uint8)
     cdef unsigned char[::1] raw = buffer
     cdef Py_ssize_t skip = <Py_ssize_t> (-<uintptr_t> &raw[0] % 64)
-    if single:
-        ckm_pack_f32(&centroids[0, 0], k, d, &shift[0], &raw[skip])
-    else:
-        ckm_pack_f64(&centroids[0, 0], k, d, &shift[0], &raw[skip])
+    pack_centroids(&centroids[0, 0], k, d, &shift[0], single, &raw[skip])
     return buffer[skip:]
 
 
@@ -187,14 +269,13 @@ def accumulate(
     const double[:, ::1] centroids,        # in   (k, d)
     const double[::1] weight,              # in   (n,) or None
     const int32_t[::1] labels,             # in   (n,)
-    double[:, ::1] residuals,              # in/out  (k, d)
-    double[::1] mass, double[::1] inertias,    # in/out  (k,), (k,)
+    double[:, ::1] totals,                 # in/out  (k, d + 2) residuals, mass, inertias
 ):
     """Add a block of rows to its clusters' residuals, mass and inertias."""
     cdef const double* w = NULL if weight is None else &weight[0]
     with nogil:
-        accumulate_rows(&X[0, 0], X.shape[0], X.shape[1], &centroids[0, 0], w, &labels[0],
-                        &residuals[0, 0], &mass[0], &inertias[0])
+        add_rows(&X[0, 0], X.shape[1], X.shape[0], &labels[0], w, &centroids[0, 0], X.shape[1],
+                 &totals[0, 0])
 
 
 def own_distances2(

@@ -80,3 +80,85 @@ static ptrdiff_t NAME(filter)(const int32_t *labels, ptrdiff_t m, const level_dr
     }
     return count;
 }
+
+/* Covers the rounding of a root and what its argument's may have been flushed to. */
+static void NAME(distances)(ptrdiff_t count, real *upper2, real *lower2)
+{
+    const real up = 1 + 4 * (real)REAL_ROUNDOFF, down = 1 - 4 * (real)REAL_ROUNDOFF;
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        V_STORE(upper2 + i, V_SQRT(V_LOAD(upper2 + i)) * V_SET1(up) + V_SET1(REAL_MIN));
+        V_STORE(lower2 + i, V_SQRT(V_MAX(V_LOAD(lower2 + i), V_SET1(0))) * V_SET1(down));
+    }
+    for (; i < count; i++) {
+        upper2[i] = (real)sqrt((double)upper2[i]) * up + REAL_MIN;
+        lower2[i] = lower2[i] > 0 ? (real)sqrt((double)lower2[i]) * down : 0;
+    }
+}
+
+/* Eight sums, for the compiler to keep in vectors: a float64 sum of differences in any order. */
+INLINE double NAME(square_between)(const real *x, const double *c, ptrdiff_t d)
+{
+    double sums[8] = {0}, total = 0;
+    ptrdiff_t f = 0;
+    for (; f + 8 <= d; f += 8)
+        for (int j = 0; j < 8; j++) {
+            const double t = (double)x[f + j] - c[f + j];
+            sums[j] += t * t;
+        }
+    for (; f < d; f++) {
+        const double t = (double)x[f] - c[f];
+        total += t * t;
+    }
+    for (int j = 0; j < 8; j++) total += sums[j];
+    return total;
+}
+
+static void NAME(own_squares)(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+                              const int32_t *labels, const double *centroids, double *squares)
+{
+    const ptrdiff_t ahead = 8;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        if (i + ahead < count)
+            for (ptrdiff_t f = 0; f < d; f += (ptrdiff_t)(64 / sizeof(real)))
+                prefetch((uintptr_t)(X + rows[i + ahead] * d + f));
+        squares[i] = NAME(square_between)(X + rows[i] * d, centroids + labels[i] * d, d);
+    }
+}
+
+/* Sorts rows by the panel that holds every centroid which can matter to them. A centroid outside
+ * has not moved farther than `beyond`, hence is no nearer than the lower bound before the moves
+ * less that. A lower bound of 0 may have been cut off there, and says nothing. */
+static ptrdiff_t NAME(sort_open)(ptrdiff_t count, const int32_t *labels,
+                                 const level_drifts *moved, const double *squares, double relative,
+                                 real *upper, real *lower, int32_t *const *lists,
+                                 ptrdiff_t *counts)
+{
+    const unsigned all = (1u << LANES) - 1;
+    const int last = moved->n_panels - 1;
+    const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), down = V_SET1(1 - 4 * (real)REAL_ROUNDOFF);
+    const vec largest = V_SET1(moved->largest_drift), tiny = V_SET1(REAL_MIN);
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < count; i++) upper[i] = (real)(squares[i] * (1 + relative));
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        /* The arrays have room for a whole vector; what lies behind `count` holds old labels. */
+        const unsigned within = i + LANES <= count ? all : (1u << (count - i)) - 1;
+        const vec own = NAME(v_gather)(moved->drift, labels + i),
+                  gap = NAME(v_gather)(moved->half_gap, labels + i), l = V_LOAD(lower + i);
+        const vec other = V_SELECT_LESS(own, largest, largest, V_SET1(moved->second_drift));
+        const vec u = V_FMA(V_SQRT(V_LOAD(upper + i)), up, tiny), before = (l + other) * down;
+        const vec slack = V_SELECT_LESS(V_SET1(0), l, before - u, V_SET1(-REAL_MAX));
+        unsigned open = ~V_LESS_BITS(u, V_MAX(l, gap)) & within;
+        V_STORE(upper + i, u);
+        V_STORE(lower + i, before);
+        kept += popcount(within) - popcount(open);
+        for (int panel = 0; panel < last; panel++) {
+            const unsigned fits = V_LESS_BITS(V_SET1(moved->beyond[panel]), slack);
+            counts[panel] =
+                NAME(append_indices)(lists[panel], counts[panel], (int32_t)i, open & fits);
+            open &= ~fits;
+        }
+        counts[last] = NAME(append_indices)(lists[last], counts[last], (int32_t)i, open);
+    }
+    return count - kept;
+}

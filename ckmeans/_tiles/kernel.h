@@ -291,25 +291,28 @@ static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
 /* Writes TILE labels and bounds (see certify in pack.h); returns how many rows are not certified.
  */
 INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int direct,
-                                  int32_t *labels, real *upper2, real *lower2)
+                                  int32_t *labels, real *least2, real *upper2, real *lower2)
 {
     int certified = 0;
     EACH(v, VECTORS) {
         const vec best = tile->best[v], second = tile->second[v], norm2 = tile->norm2[v];
-        vec upper, lower;
+        vec least, upper, lower;
         if (direct) {
             /* Times 4 and back: a best of at least REAL_MAX / 4 becomes infinite. */
             const vec slack = V_SET1(p->direct_slack), wander = V_SET1(p->wander);
             upper = V_FMA(best, V_SET1(p->grow), V_FMA(V_SQRT(best), wander, slack));
             upper = upper * V_SET1(4) * V_SET1((real)0.25);
             lower = V_FNMA(V_SQRT(second), wander, second * V_SET1(p->shrink)) - slack;
+            least = V_FNMA(V_SQRT(best), wander, best * V_SET1(p->shrink)) - slack;
         } else {
             const vec norms2 = (norm2 + V_SET1(p->radius2)) * V_SET1(4);
             const vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
             upper = V_FMA(V_SET1(2), best, norm2) + slack;
             lower = V_FMA(V_SET1(2), second, norm2) - slack;
+            least = V_FMA(V_SET1(2), best, norm2) - slack;
         }
         lower = p->k > 1 ? V_MAX(lower, V_SET1(0)) : V_SET1((real)INFINITY);
+        V_STORE(least2 + v * LANES, V_MAX(least, V_SET1(0)));
         V_STORE(upper2 + v * LANES, upper);
         V_STORE(lower2 + v * LANES, lower);
         V_STORE_LABELS(labels + v * LANES, tile->group[v] * (real_bits)GROUP + V_TAG_OF(best));
@@ -321,7 +324,7 @@ INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids
 /* Differences are given up for the rest of a call once they decide less than half of what they were
  * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
 static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          real *upper2, real *lower2)
+                          real *least2, real *upper2, real *lower2)
 {
     const packed_centroids *p = packed;
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
@@ -332,7 +335,7 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
         const real *rows = X + i * p->d;
         int32_t short_labels[TILE];
-        real short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
+        real tile_least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
         int32_t *tile_labels = n == TILE ? labels + i : short_labels;
         real *tile_upper = n == TILE ? upper2 + i : short_upper;
         real *tile_lower = n == TILE ? lower2 + i : short_lower;
@@ -344,12 +347,13 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
         }
         score_expanded(&tile, rows, left, p);
         const int undecided =
-            NAME(certified_bounds)(&tile, p, 0, tile_labels, tile_upper, tile_lower);
+            NAME(certified_bounds)(&tile, p, 0, tile_labels, tile_least, tile_upper, tile_lower);
         if (undecided > TILE / 8 && direct_pays) {
             NAME(score_direct)(&tile, rows, left, p);
-            direct_pays = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_upper,
-                                                 tile_lower) <= undecided / 2;
+            direct_pays = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_least,
+                                                 tile_upper, tile_lower) <= undecided / 2;
         }
+        if (least2) memcpy(least2 + i, tile_least, (size_t)n * sizeof *least2);
         if (n < TILE) {
             memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
             memcpy(upper2 + i, short_upper, (size_t)n * sizeof *upper2);
@@ -361,7 +365,8 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
 #include "filter.h"
 
 static const level_table NAME(level) = {
-    TILE, NAME(packed_bytes), NAME(pack), NAME(nearest), NAME(filter),
+    TILE, NAME(packed_bytes), NAME(pack), NAME(nearest), NAME(filter), NAME(distances),
+    NAME(own_squares), NAME(sort_open),
 };
 
 #undef real

@@ -37,9 +37,15 @@ INLINE int lowest_bit(unsigned bits)
         ptrdiff_t tile_rows;                                                                       \
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
-        void (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *);         \
+        void (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,          \
+                        real *);                                                                   \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const drifts *, real *, real *,            \
                             int32_t *);                                                            \
+        void (*distances)(ptrdiff_t, real *, real *);                                              \
+        void (*own_squares)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,  \
+                            const double *, double *);                                             \
+        ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const drifts *, const double *, double, \
+                               real *, real *, int32_t *const *, ptrdiff_t *);                     \
     } name;
 TABLE(table_f32, float, ckm_drifts_f32)
 TABLE(table_f64, double, ckm_drifts_f64)
@@ -227,10 +233,10 @@ static void restore_mode(float_mode before) { (void)before; }
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,     \
-                              real *upper2, real *lower2)                                          \
+                              real *least2, real *upper2, real *lower2)                            \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->suffix->nearest(X, m, packed, labels, upper2, lower2);                             \
+        chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2);                     \
         restore_mode(before);                                                                      \
     }                                                                                              \
     ptrdiff_t ckm_filter_##suffix(const int32_t *labels, ptrdiff_t m,                              \
@@ -242,6 +248,31 @@ static void restore_mode(float_mode before) { (void)before; }
             chosen->suffix->filter(labels, m, drifts, upper, lower, survivors);                    \
         restore_mode(before);                                                                      \
         return count;                                                                              \
+    }                                                                                              \
+    void ckm_distances_##suffix(ptrdiff_t count, real *upper2, real *lower2)                       \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->distances(count, upper2, lower2);                                          \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_own_squares_##suffix(const real *X, ptrdiff_t d, const int32_t *rows,                 \
+                                  ptrdiff_t count, const int32_t *labels, const double *centroids, \
+                                  double *squares)                                                 \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->own_squares(X, d, rows, count, labels, centroids, squares);                \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    ptrdiff_t ckm_sort_open_##suffix(ptrdiff_t count, const int32_t *labels,                       \
+                                     const ckm_drifts_##suffix *drifts, const double *squares,     \
+                                     double relative, real *upper, real *lower,                    \
+                                     int32_t *const *lists, ptrdiff_t *counts)                     \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        const ptrdiff_t n_open = chosen->suffix->sort_open(                                        \
+            count, labels, drifts, squares, relative, upper, lower, lists, counts);                \
+        restore_mode(before);                                                                      \
+        return n_open;                                                                             \
     }
 INTERFACE(f32, float)
 INTERFACE(f64, double)

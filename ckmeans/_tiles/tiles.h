@@ -36,14 +36,17 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
 
 /* For each of m contiguous rows X (m, d):
  *   labels (m,)  out  a nearest centroid
+ *   least2 (m,)  out  certified lower bound on the squared distance to it; NULL if not wanted
  *   upper2 (m,)  out  certified upper bound on the squared distance to it
  *   lower2 (m,)  out  certified lower bound on the squared distance to every other; +inf if k = 1
  *
  * A row that overflows or holds NaN comes out with upper2 < lower2 false. X needs no alignment. */
 void ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                     float *upper2, float *lower2);
+                     float *least2, float *upper2, float *lower2);
 void ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                     double *upper2, double *lower2);
+                     double *least2, double *upper2, double *lower2);
+
+#define CKM_MAX_PANELS 4
 
 /* How far the centroids moved, for the filter. */
 typedef struct {
@@ -51,6 +54,8 @@ typedef struct {
     const float *half_gap; /* (k,) at most half the distance to the nearest other centroid */
     float largest_drift;   /* the two largest of them, equal if they tie */
     float second_drift;
+    int n_panels;                 /* panels of centroids, each larger, that moved farthest */
+    float beyond[CKM_MAX_PANELS]; /* more than any centroid outside of a panel moved */
 } ckm_drifts_f32;
 
 typedef struct {
@@ -58,6 +63,8 @@ typedef struct {
     const double *half_gap;
     double largest_drift;
     double second_drift;
+    int n_panels;
+    double beyond[CKM_MAX_PANELS];
 } ckm_drifts_f64;
 
 /* Hamerly's test. Moves the bounds (distances, not squared) of m rows by the drifts, rounding
@@ -67,5 +74,29 @@ ptrdiff_t ckm_filter_f32(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f3
                          float *upper, float *lower, int32_t *survivors);
 ptrdiff_t ckm_filter_f64(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f64 *drifts,
                          double *upper, double *lower, int32_t *survivors);
+
+/* Bounds on `count` squared distances become bounds on the distances, rounded outward, in place. */
+void ckm_distances_f32(ptrdiff_t count, float *upper2, float *lower2);
+void ckm_distances_f64(ptrdiff_t count, double *upper2, double *lower2);
+
+/* The squared distances of the chosen rows X[rows[i]] to the centroids of their labels[i], within a
+ * relative error of (d + 8) 2^-52: squares (count,) out. */
+void ckm_own_squares_f32(const float *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+                         const int32_t *labels, const double *centroids, double *squares);
+void ckm_own_squares_f64(const double *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+                         const int32_t *labels, const double *centroids, double *squares);
+
+/* What the filter left open, looked at again with the squares of own_squares (within a relative
+ * error of `relative`): rows that may still change go to the list of the first panel that holds
+ * every centroid which can be nearer; returns how many there are.
+ *   labels (count,) in; upper (count,) out; lower (count,) in: after the filter, out: before its
+ *   moves; lists and counts (n_panels,): places in 0..count-1, appended
+ * The arrays of `count` and the lists have room for a vector more, and labels are valid there. */
+ptrdiff_t ckm_sort_open_f32(ptrdiff_t count, const int32_t *labels, const ckm_drifts_f32 *drifts,
+                            const double *squares, double relative, float *upper, float *lower,
+                            int32_t *const *lists, ptrdiff_t *counts);
+ptrdiff_t ckm_sort_open_f64(ptrdiff_t count, const int32_t *labels, const ckm_drifts_f64 *drifts,
+                            const double *squares, double relative, double *upper, double *lower,
+                            int32_t *const *lists, ptrdiff_t *counts);
 
 #endif
