@@ -11,7 +11,6 @@ changes a label.
 """
 cimport cython
 from libc.math cimport sqrt
-from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -357,8 +356,8 @@ cdef class Sweep:
             self.gap = np.zeros(k)
             self.counts = np.zeros((self.n_segments, 2), np.intp)
             self.panels = np.empty(
-                sum(packed_size(k >> level, p.d, self.single) + 64
-                    for level in range(CKM_MAX_PANELS))
+                sum(packed_size(k >> halvings, p.d, self.single) + 64
+                    for halvings in range(CKM_MAX_PANELS))
                 + 64,
                 np.uint8,
             )

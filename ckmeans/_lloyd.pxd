@@ -72,5 +72,6 @@ cdef void add_rows(
 cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil
 
 cdef void pack_centroids(
-    const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single, void* out,
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single,
+    void* out,
 ) noexcept nogil
