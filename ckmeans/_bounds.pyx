@@ -372,7 +372,6 @@ cdef class Sweep:
         """Prepare the next assignment, to these centroids."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
-        cdef int level
         cdef char* at = <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
         self.kept = (*self.kept[:2], centroids)
         p.mode, p.centroids = mode, &centroids[0, 0]

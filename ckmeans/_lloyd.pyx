@@ -43,6 +43,20 @@ cdef extern from "_tiles/tiles.h" nogil:
         Py_ssize_t count, const int32_t* labels, const ckm_drifts_f64* drifts,
         const double* squares, double relative, double* upper, double* lower,
         int32_t* const* lists, Py_ssize_t* counts)
+    Py_ssize_t ckm_changed(const int32_t* before, const int32_t* after, Py_ssize_t m,
+                           int32_t* rows)
+    void ckm_move_f32(const float* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+                      const int32_t* before, const int32_t* after, const double* shift,
+                      double* totals)
+    void ckm_move_f64(const double* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+                      const int32_t* before, const int32_t* after, const double* shift,
+                      double* totals)
+    void ckm_add_f32(const float* X, Py_ssize_t d, Py_ssize_t m, const int32_t* labels,
+                     const double* weight, const double* base, Py_ssize_t base_stride,
+                     double* totals)
+    void ckm_add_f64(const double* X, Py_ssize_t d, Py_ssize_t m, const int32_t* labels,
+                     const double* weight, const double* base, Py_ssize_t base_stride,
+                     double* totals)
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -145,14 +159,11 @@ cdef Py_ssize_t sort_open_rows(
 
 
 cdef Py_ssize_t changed_rows(
-    const int32_t* before, const int32_t* after, Py_ssize_t n, int32_t* rows    # out  rows
+    const int32_t* before, const int32_t* after, Py_ssize_t n,        # in   (n,) labels
+    int32_t* rows,                                                    # out  room for n + 16
 ) noexcept nogil:
     """Indices where the labels differ; returns how many."""
-    cdef Py_ssize_t i, count = 0
-    for i in range(n):
-        rows[count] = <int32_t> i
-        count += before[i] != after[i]
-    return count
+    return ckm_changed(before, after, n, rows)
 
 
 cdef void move_rows(
@@ -161,25 +172,10 @@ cdef void move_rows(
     const double* reference, double* totals,                          # in   (d,); in/out (k, d + 2)
 ) noexcept nogil:
     """Move the chosen rows' differences to the reference, and their mass, between clusters."""
-    cdef Py_ssize_t i, j, width = d + 2
-    cdef double value
-    cdef double* to
-    cdef double* source
-    cdef const real* x
-    for i in range(count):
-        x = X + rows[i] * d
-        to = totals + after[rows[i]] * width
-        to[d] += 1.0
-        if before[rows[i]] < 0:
-            for j in range(d):
-                to[j] += <double> x[j] - reference[j]
-            continue
-        source = totals + before[rows[i]] * width
-        source[d] -= 1.0
-        for j in range(d):
-            value = <double> x[j] - reference[j]
-            to[j] += value
-            source[j] -= value
+    if real is float:
+        ckm_move_f32(X, d, rows, count, before, after, reference, totals)
+    else:
+        ckm_move_f64(X, d, rows, count, before, after, reference, totals)
 
 
 cdef void add_rows(
@@ -189,24 +185,10 @@ cdef void add_rows(
 ) noexcept nogil:
     """Add each row's weighted difference to its cluster's base, its weight, and its weighted
     squared distance."""
-    cdef Py_ssize_t i, j
-    cdef double w = 1.0, difference, squares
-    cdef const double* c
-    cdef double* to
-    for i in range(n):
-        if weight != NULL:
-            w = weight[i]
-            if w == 0.0:
-                continue
-        c = base + labels[i] * base_stride
-        to = totals + labels[i] * (d + 2)
-        squares = 0.0
-        for j in range(d):
-            difference = <double> X[i * d + j] - c[j]
-            to[j] += w * difference
-            squares += difference * difference
-        to[d] += w
-        to[d + 1] += w * squares
+    if real is float:
+        ckm_add_f32(X, d, n, labels, weight, base, base_stride, totals)
+    else:
+        ckm_add_f64(X, d, n, labels, weight, base, base_stride, totals)
 
 
 cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil:

@@ -25,9 +25,11 @@
 #if REAL_BITS == 32
 #define level_drifts ckm_drifts_f32
 #define level_table table_f32
+#define update_table update_f32
 #else
 #define level_drifts ckm_drifts_f64
 #define level_table table_f64
+#define update_table update_f64
 #endif
 #define NARROW_MAX 8 /* columns of narrow.h */
 
@@ -363,6 +365,7 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
 }
 
 #include "filter.h"
+#include "update.h"
 
 static const level_table NAME(level) = {
     TILE, NAME(packed_bytes), NAME(pack), NAME(nearest), NAME(filter), NAME(distances),
@@ -381,3 +384,4 @@ static const level_table NAME(level) = {
 #undef TILE
 #undef level_drifts
 #undef level_table
+#undef update_table

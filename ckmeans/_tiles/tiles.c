@@ -9,12 +9,14 @@
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(i, n)                                                                                 \
     _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++) /* over registers: unrolled */
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #define prefetch(address) __builtin_prefetch((const void *)(address), 0, 2)
 #define popcount(bits) __builtin_popcount(bits)
 #define lowest_bit(bits) __builtin_ctz(bits)
 #else
 #define INLINE static inline
 #define EACH(i, n) for (int i = 0; i < (n); i++)
+#define UNROLL_4
 #define prefetch(address) ((void)(address))
 INLINE int popcount(unsigned bits) { return bits & 1; } /* one lane there, hence one bit */
 INLINE int lowest_bit(unsigned bits)
@@ -32,23 +34,30 @@ INLINE int lowest_bit(unsigned bits)
 #endif
 
 /* What one level offers for one real type. */
-#define TABLE(name, real, drifts)                                                                  \
+#define TABLES(suffix, real)                                                                       \
     typedef struct {                                                                               \
         ptrdiff_t tile_rows;                                                                       \
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
         void (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,          \
                         real *);                                                                   \
-        ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const drifts *, real *, real *,            \
-                            int32_t *);                                                            \
+        ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
+                            real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
         void (*own_squares)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,  \
                             const double *, double *);                                             \
-        ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const drifts *, const double *, double, \
-                               real *, real *, int32_t *const *, ptrdiff_t *);                     \
-    } name;
-TABLE(table_f32, float, ckm_drifts_f32)
-TABLE(table_f64, double, ckm_drifts_f64)
+        ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
+                               const double *, double, real *, real *, int32_t *const *,           \
+                               ptrdiff_t *);                                                       \
+    } table_##suffix;                                                                              \
+    typedef struct {                                                                               \
+        void (*move)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,         \
+                     const int32_t *, const double *, double *);                                   \
+        void (*add)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,           \
+                    const double *, ptrdiff_t, double *);                                          \
+    } update_##suffix;
+TABLES(f32, float)
+TABLES(f64, double)
 
 /* Each level fills the vector registers with VECTORS x GROUP accumulators, VECTORS vectors of rows
  * and a centroid: 32 registers on AVX-512 and aarch64, else 16. TAG_BITS number a group; few.h
@@ -164,13 +173,19 @@ static int has_avx512(void)
 static const struct level {
     const char *name;
     int (*supported)(void);
+    ptrdiff_t (*changed)(const int32_t *, const int32_t *, ptrdiff_t, int32_t *);
     const table_f32 *f32;
     const table_f64 *f64;
+    const update_f32 *update_f32;
+    const update_f64 *update_f64;
 } levels[] = {
-    {"baseline", always, &level_f32_baseline, &level_f64_baseline},
+    {"baseline", always, changed_f32_baseline, &level_f32_baseline, &level_f64_baseline,
+     &update_f32_baseline, &update_f64_baseline},
 #if X86_LEVELS
-    {"avx2", has_avx2, &level_f32_avx2, &level_f64_avx2},
-    {"avx512", has_avx512, &level_f32_avx512, &level_f64_avx512},
+    {"avx2", has_avx2, changed_f32_avx2, &level_f32_avx2, &level_f64_avx2, &update_f32_avx2,
+     &update_f64_avx2},
+    {"avx512", has_avx512, changed_f32_avx512, &level_f32_avx512, &level_f64_avx512,
+     &update_f32_avx2, &update_f64_avx2},
 #endif
 };
 
@@ -191,6 +206,11 @@ int ckm_simd_choose(const char *name)
 
 const char *ckm_simd_name(void) { return chosen->name; }
 
+ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, int32_t *rows)
+{
+    return chosen->changed(before, after, m, rows);
+}
+
 ptrdiff_t ckm_tile_rows_f32(void) { return chosen->f32->tile_rows; }
 ptrdiff_t ckm_tile_rows_f64(void) { return chosen->f64->tile_rows; }
 
@@ -201,13 +221,18 @@ size_t ckm_packed_bytes_f64(ptrdiff_t k, ptrdiff_t d) { return chosen->f64->pack
  * linked with -ffast-math may have set the whole thread otherwise. */
 #if defined(__SSE2__)
 typedef unsigned float_mode;
+/* Beside the sticky flags. Loading what is there already would cost 70 ns a call. */
+static int is_ieee(float_mode mode) { return (mode & ~0x3Fu) == 0x1F80; }
 static float_mode ieee_mode(void)
 {
     const float_mode before = _mm_getcsr();
-    _mm_setcsr(0x1F80);
+    if (!is_ieee(before)) _mm_setcsr(0x1F80);
     return before;
 }
-static void restore_mode(float_mode before) { _mm_setcsr(before); }
+static void restore_mode(float_mode before)
+{
+    if (!is_ieee(before)) _mm_setcsr(before);
+}
 #elif defined(__GNUC__) && defined(__aarch64__)
 typedef uint64_t float_mode;
 static void restore_mode(float_mode before) { __asm__ volatile("msr fpcr, %0" ::"r"(before)); }
@@ -273,6 +298,22 @@ static void restore_mode(float_mode before) { (void)before; }
             count, labels, drifts, squares, relative, upper, lower, lists, counts);                \
         restore_mode(before);                                                                      \
         return n_open;                                                                             \
+    }                                                                                              \
+    void ckm_move_##suffix(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,       \
+                           const int32_t *from, const int32_t *to, const double *shift,            \
+                           double *totals)                                                         \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->update_##suffix->move(X, d, rows, count, from, to, shift, totals);                 \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_add_##suffix(const real *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,          \
+                          const double *weight, const double *base, ptrdiff_t base_stride,         \
+                          double *totals)                                                          \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->update_##suffix->add(X, d, m, labels, weight, base, base_stride, totals);          \
+        restore_mode(before);                                                                      \
     }
 INTERFACE(f32, float)
 INTERFACE(f64, double)

@@ -99,4 +99,25 @@ ptrdiff_t ckm_sort_open_f64(ptrdiff_t count, const int32_t *labels, const ckm_dr
                             const double *squares, double relative, double *upper, double *lower,
                             int32_t *const *lists, ptrdiff_t *counts);
 
+/* Indices of the m labels that differ, ascending; returns how many. rows (m + 16,) out */
+ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, int32_t *rows);
+
+/* The sums behind the centroids: totals (k, d + 2) holds d column sums, the mass and the inertia of
+ * each cluster. Rows are added in an order fixed by the arguments.
+ *
+ * move: takes `count` rows of X (., d), those with the indices `rows` or, if NULL, the first, from
+ * cluster from[row], none if negative, to cluster to[row], as x - shift and mass 1. The inertia
+ * column keeps its values. */
+void ckm_move_f32(const float *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+                  const int32_t *from, const int32_t *to, const double *shift, double *totals);
+void ckm_move_f64(const double *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+                  const int32_t *from, const int32_t *to, const double *shift, double *totals);
+
+/* add: each of m rows X (m, d), as x - base[label * base_stride ...], its weight (1 each for NULL;
+ * rows of weight 0 are left out) and its weighted squared length. */
+void ckm_add_f32(const float *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
+                 const double *weight, const double *base, ptrdiff_t base_stride, double *totals);
+void ckm_add_f64(const double *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
+                 const double *weight, const double *base, ptrdiff_t base_stride, double *totals);
+
 #endif
