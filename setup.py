@@ -24,7 +24,7 @@ def extension(name: str, *sources: str) -> Extension:
         f"ckmeans.{name}",
         [f"ckmeans/{name}.pyx", *sources],
         include_dirs=[np.get_include(), "ckmeans"],
-        depends=glob("ckmeans/_tiles/*.h") + ["ckmeans/_lloyd.pxd"],
+        depends=glob("ckmeans/_tiles/*.h") + glob("ckmeans/*.pxd"),
         define_macros=MACROS,
         extra_compile_args=FLAGS,
         extra_link_args=LINK_FLAGS,
@@ -35,6 +35,7 @@ def extension(name: str, *sources: str) -> Extension:
 setup(
     ext_modules=[
         extension("_lloyd", "ckmeans/_tiles/tiles.c"),
+        extension("_source"),
         extension("_bounds"),
         extension("_seeding"),
         extension("_optimal_1d"),

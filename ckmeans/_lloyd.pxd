@@ -75,3 +75,14 @@ cdef void pack_centroids(
     const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single,
     void* out,
 ) noexcept nogil
+
+# `source` points to a ckm_source of _tiles/tiles.h, as a ckmeans._source.Source holds it.
+cdef void read_rows(
+    const void* source, Py_ssize_t d, Py_ssize_t first,
+    const int32_t* rows, Py_ssize_t count, real* out,
+) noexcept nogil
+
+cdef Py_ssize_t first_bad(
+    const void* source, Py_ssize_t d, Py_ssize_t first, Py_ssize_t count,
+    double limit, double* largest,
+) noexcept nogil

@@ -57,6 +57,14 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_add_f64(const double* X, Py_ssize_t d, Py_ssize_t m, const int32_t* labels,
                      const double* weight, const double* base, Py_ssize_t base_stride,
                      double* totals)
+    ctypedef struct ckm_source:
+        pass
+    void ckm_read_f32(const ckm_source* source, Py_ssize_t d, Py_ssize_t first,
+                      const int32_t* rows, Py_ssize_t count, float* out)
+    void ckm_read_f64(const ckm_source* source, Py_ssize_t d, Py_ssize_t first,
+                      const int32_t* rows, Py_ssize_t count, double* out)
+    Py_ssize_t ckm_first_bad(const ckm_source* source, Py_ssize_t d, Py_ssize_t first,
+                             Py_ssize_t count, double limit, double* largest)
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -204,6 +212,27 @@ cdef void pack_centroids(
         ckm_pack_f32(centroids, k, d, shift, out)
     else:
         ckm_pack_f64(centroids, k, d, shift, out)
+
+
+cdef void read_rows(
+    const void* source, Py_ssize_t d, Py_ssize_t first,               # in   a ckm_source
+    const int32_t* rows, Py_ssize_t count,                            # in   (count,) or NULL
+    real* out,                                                        # out  (count, d)
+) noexcept nogil:
+    """Rows first + rows[i], or first + i for NULL, of any layout and element type."""
+    if real is float:
+        ckm_read_f32(<const ckm_source*> source, d, first, rows, count, out)
+    else:
+        ckm_read_f64(<const ckm_source*> source, d, first, rows, count, out)
+
+
+cdef Py_ssize_t first_bad(
+    const void* source, Py_ssize_t d, Py_ssize_t first, Py_ssize_t count,    # in   a ckm_source
+    double limit, double* largest,                                    # in, in/out
+) noexcept nogil:
+    """Place in row-major order of the first element that is NaN or larger in magnitude than
+    `limit`; or -1, and `largest` is raised to the largest magnitude."""
+    return ckm_first_bad(<const ckm_source*> source, d, first, count, limit, largest)
 
 
 def choose_simd(name=None):

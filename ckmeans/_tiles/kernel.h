@@ -26,10 +26,12 @@
 #define level_drifts ckm_drifts_f32
 #define level_table table_f32
 #define update_table update_f32
+#define NATIVE CKM_FLOAT32
 #else
 #define level_drifts ckm_drifts_f64
 #define level_table table_f64
 #define update_table update_f64
+#define NATIVE CKM_FLOAT64
 #endif
 #define NARROW_MAX 8 /* columns of narrow.h */
 
@@ -365,11 +367,20 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
 }
 
 #include "filter.h"
+#include "read.h"
 #include "update.h"
 
 static const level_table NAME(level) = {
-    TILE, NAME(packed_bytes), NAME(pack), NAME(nearest), NAME(filter), NAME(distances),
-    NAME(own_squares), NAME(sort_open),
+    TILE,
+    NAME(packed_bytes),
+    NAME(pack),
+    NAME(nearest),
+    NAME(filter),
+    NAME(distances),
+    NAME(own_squares),
+    NAME(sort_open),
+    NAME(read),
+    NAME(largest),
 };
 
 #undef real
@@ -385,3 +396,4 @@ static const level_table NAME(level) = {
 #undef level_drifts
 #undef level_table
 #undef update_table
+#undef NATIVE

@@ -37,6 +37,7 @@
 #define V_STORE_LABELS NAME(v_store_labels)
 #define V_LOAD_CHUNK NAME(v_load_chunk)
 #define V_LOAD_NARROW NAME(v_load_narrow)
+#define V_STORE_CHUNK NAME(v_store_chunk)
 
 #if VECTOR_BYTES == 0
 
@@ -278,11 +279,34 @@ INLINE vec NAME(v_load_quarters)(const real *from, ptrdiff_t step)
 #endif
 }
 
-INLINE void V_LOAD_CHUNK(vec columns[CHUNK], const real *rows, ptrdiff_t stride)
+/* The reverse. */
+INLINE void NAME(v_store_quarters)(real *to, ptrdiff_t step, vec q)
 {
-    vec row[CHUNK]; /* lane group q of row[i]: row q * CHUNK + i */
-    for (int i = 0; i < CHUNK; i++)
-        row[i] = NAME(v_load_quarters)(rows + i * stride, CHUNK * stride);
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+    _mm_storeu_ps(to, _mm512_castps512_ps128(q));
+    _mm_storeu_ps(to + step, _mm512_extractf32x4_ps(q, 1));
+    _mm_storeu_ps(to + 2 * step, _mm512_extractf32x4_ps(q, 2));
+    _mm_storeu_ps(to + 3 * step, _mm512_extractf32x4_ps(q, 3));
+#elif VECTOR_BYTES == 64
+    _mm_storeu_pd(to, _mm512_castpd512_pd128(q));
+    _mm_storeu_pd(to + step, _mm512_extractf64x2_pd(q, 1));
+    _mm_storeu_pd(to + 2 * step, _mm512_extractf64x2_pd(q, 2));
+    _mm_storeu_pd(to + 3 * step, _mm512_extractf64x2_pd(q, 3));
+#elif VECTOR_BYTES == 32 && REAL_BITS == 32
+    _mm_storeu_ps(to, _mm256_castps256_ps128(q));
+    _mm_storeu_ps(to + step, _mm256_extractf128_ps(q, 1));
+#elif VECTOR_BYTES == 32
+    _mm_storeu_pd(to, _mm256_castpd256_pd128(q));
+    _mm_storeu_pd(to + step, _mm256_extractf128_pd(q, 1));
+#else
+    (void)step;
+    V_STORE(to, q);
+#endif
+}
+
+/* In each 16 bytes, rows become columns; and columns rows. */
+INLINE void NAME(v_transpose_quarters)(vec columns[CHUNK], const vec row[CHUNK])
+{
 #if REAL_BITS == 32
     const vec low01 = MM(unpacklo)(row[0], row[1]), high01 = MM(unpackhi)(row[0], row[1]);
     const vec low23 = MM(unpacklo)(row[2], row[3]), high23 = MM(unpackhi)(row[2], row[3]);
@@ -294,6 +318,23 @@ INLINE void V_LOAD_CHUNK(vec columns[CHUNK], const real *rows, ptrdiff_t stride)
     columns[0] = MM(unpacklo)(row[0], row[1]);
     columns[1] = MM(unpackhi)(row[0], row[1]);
 #endif
+}
+
+INLINE void V_LOAD_CHUNK(vec columns[CHUNK], const real *rows, ptrdiff_t stride)
+{
+    vec row[CHUNK]; /* lane group q of row[i]: row q * CHUNK + i */
+    for (int i = 0; i < CHUNK; i++)
+        row[i] = NAME(v_load_quarters)(rows + i * stride, CHUNK * stride);
+    NAME(v_transpose_quarters)(columns, row);
+}
+
+/* rows[i * stride + f] = columns[f] lane i. */
+INLINE void V_STORE_CHUNK(real *rows, ptrdiff_t stride, const vec columns[CHUNK])
+{
+    vec row[CHUNK];
+    NAME(v_transpose_quarters)(row, columns);
+    for (int i = 0; i < CHUNK; i++)
+        NAME(v_store_quarters)(rows + i * stride, CHUNK * stride, row[i]);
 }
 
 /* The same for whole rows of d < CHUNK columns, without reading past the last one; `apart` vectors
@@ -331,6 +372,18 @@ INLINE void V_LOAD_CHUNK(vec columns[CHUNK], const real *rows, ptrdiff_t stride)
         columns[f] = rows[f];
 #else
         for (int i = 0; i < LANES; i++) columns[f][i] = rows[i * stride + f];
+#endif
+    }
+}
+
+INLINE void V_STORE_CHUNK(real *rows, ptrdiff_t stride, const vec columns[CHUNK])
+{
+    for (int f = 0; f < CHUNK; f++) {
+#if VECTOR_BYTES == 0
+        (void)stride;
+        rows[f] = columns[f];
+#else
+        for (int i = 0; i < LANES; i++) rows[i * stride + f] = columns[f][i];
 #endif
     }
 }

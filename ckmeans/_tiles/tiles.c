@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#define RESTRICT __restrict /* MSVC's too */
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(i, n)                                                                                 \
@@ -33,6 +34,8 @@ INLINE int lowest_bit(unsigned bits)
 #include <arm_neon.h>
 #endif
 
+#include "layout.h"
+
 /* What one level offers for one real type. */
 #define TABLES(suffix, real)                                                                       \
     typedef struct {                                                                               \
@@ -49,6 +52,9 @@ INLINE int lowest_bit(unsigned bits)
         ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
                                const double *, double, real *, real *, int32_t *const *,           \
                                ptrdiff_t *);                                                       \
+        void (*read)(const ckm_source *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,         \
+                     real *);                                                                      \
+        double (*largest)(const char *elements, ptrdiff_t n);                                      \
     } table_##suffix;                                                                              \
     typedef struct {                                                                               \
         void (*move)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,         \
@@ -92,10 +98,10 @@ TABLES(f64, double)
 #define TAG_BITS 3
 #define FEW_ROWS 2
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 #include "level.h"
 #if defined(__clang__)
@@ -113,10 +119,11 @@ TABLES(f64, double)
 #define FEW_ROWS 4
 #if defined(__clang__)
 #pragma clang attribute push(                                                                      \
-    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
+    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c"))),                   \
+    apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")
 #endif
 #include "level.h"
 #if defined(__clang__)
@@ -156,7 +163,8 @@ static int has_avx2(void)
     if (leaf0[0] < 7 || (saved_states() & 0x06) != 0x06) return 0; /* xmm, ymm */
     cpuid(1, leaf1);
     cpuid(7, leaf7);
-    return (leaf1[2] >> 12 & 1) && (leaf7[1] >> 5 & 1); /* FMA, AVX2 */
+    const uint32_t wanted = 1u << 12 | 1u << 29; /* FMA, F16C */
+    return (leaf1[2] & wanted) == wanted && (leaf7[1] >> 5 & 1); /* AVX2 */
 }
 
 static int has_avx512(void)
@@ -190,6 +198,8 @@ static const struct level {
 };
 
 static const struct level *chosen = &levels[0];
+
+#include "finite.h"
 
 int ckm_simd_choose(const char *name)
 {
@@ -314,6 +324,22 @@ static void restore_mode(float_mode before) { (void)before; }
         const float_mode before = ieee_mode();                                                     \
         chosen->update_##suffix->add(X, d, m, labels, weight, base, base_stride, totals);          \
         restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_read_##suffix(const ckm_source *source, ptrdiff_t d, ptrdiff_t first,                 \
+                           const int32_t *rows, ptrdiff_t count, real *out)                        \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->read(source, d, first, rows, count, out);                                  \
+        restore_mode(before);                                                                      \
     }
 INTERFACE(f32, float)
 INTERFACE(f64, double)
+
+ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, ptrdiff_t count,
+                        double limit, double *largest)
+{
+    const float_mode before = ieee_mode();
+    const ptrdiff_t found = first_bad(source, d, first, count, limit, largest);
+    restore_mode(before);
+    return found;
+}

@@ -120,4 +120,44 @@ void ckm_add_f32(const float *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels
 void ckm_add_f64(const double *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
                  const double *weight, const double *base, ptrdiff_t base_stride, double *totals);
 
+/* Element types of NumPy. Those up to CKM_FLOAT32 are exact in float. */
+enum {
+    CKM_BOOL,
+    CKM_UINT8,
+    CKM_INT8,
+    CKM_UINT16,
+    CKM_INT16,
+    CKM_FLOAT16,
+    CKM_FLOAT32,
+    CKM_FLOAT64,
+    CKM_UINT32,
+    CKM_INT32,
+    CKM_UINT64,
+    CKM_INT64,
+    CKM_N_TYPES
+};
+
+/* A matrix as NumPy describes it. Nothing is assumed of its alignment, and only its elements are
+ * read. */
+typedef struct {
+    const char *data;                    /* first row */
+    ptrdiff_t row_stride, column_stride; /* bytes; any sign, or 0 */
+    int type, swapped;                   /* swapped: of the other byte order */
+    const double *offset, *scale;        /* (d,): read as (x - offset) / scale; or NULL. f64 only */
+} ckm_source;
+
+/* Rows first + rows[i], or first + i where rows is NULL, converted as C would: out (count, d).
+ * _f32 takes types up to CKM_FLOAT32. */
+void ckm_read_f32(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, const int32_t *rows,
+                  ptrdiff_t count, float *out);
+void ckm_read_f64(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, const int32_t *rows,
+                  ptrdiff_t count, double *out);
+
+/* The first element of `count` rows, in row-major order, that is NaN or larger in magnitude than
+ * `limit`: (row - first) * d + column, or -1 for none. `offset` and `scale` do not enter. Then
+ * *largest is raised to the largest magnitude, or for integers, which are never bad, to that of
+ * their type. */
+ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, ptrdiff_t count,
+                        double limit, double *largest);
+
 #endif

@@ -1,0 +1,127 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Rows of a NumPy array of any strides, element type and byte order, read where they are.
+
+The conversion to the dtype that rows are computed in is `_tiles/read.h`; this says what to read.
+"""
+from libc.float cimport DBL_MAX
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+
+import numpy as np
+
+from ckmeans._lloyd cimport first_bad, read_rows
+
+cdef extern from "_tiles/tiles.h":
+    int CKM_BOOL, CKM_UINT8, CKM_INT8, CKM_UINT16, CKM_INT16, CKM_FLOAT16, CKM_FLOAT32
+    int CKM_FLOAT64, CKM_UINT32, CKM_INT32, CKM_UINT64, CKM_INT64
+
+TYPES = {
+    "b1": CKM_BOOL,
+    "u1": CKM_UINT8, "u2": CKM_UINT16, "u4": CKM_UINT32, "u8": CKM_UINT64,
+    "i1": CKM_INT8, "i2": CKM_INT16, "i4": CKM_INT32, "i8": CKM_INT64,
+    "f2": CKM_FLOAT16, "f4": CKM_FLOAT32, "f8": CKM_FLOAT64,
+}
+
+
+cdef const double* column_values(array, Py_ssize_t d) except? NULL:
+    """The data of a (d,) float64 array."""
+    cdef const double[::1] values = array
+    if values.shape[0] != d:
+        raise ValueError(f"offset and scale must have shape ({d},), got ({values.shape[0]},)")
+    return &values[0]
+
+
+cdef class Source:
+    """The rows of X, or (X - offset) / scale by column, which are computed in float64.
+
+    float32 and types of at most 16 bits are computed in float32, others in float64.
+    """
+
+    def __cinit__(self, X, offset=None, scale=None):
+        cdef uintptr_t address
+        name = f"{X.dtype.kind}{X.dtype.itemsize}"
+        if name not in TYPES:
+            raise TypeError(f"X must hold real numbers of at most 64 bits, got dtype {X.dtype}")
+        if X.ndim != 2 or not X.size:
+            raise ValueError(f"X must be 2-D and not empty, got shape {X.shape}")
+        if (offset is None) != (scale is None):
+            raise ValueError("offset and scale must be given together")
+        self.n, self.d = X.shape
+        self.single = scale is None and (X.dtype.itemsize <= 2 or name == "f4")
+        address = X.__array_interface__["data"][0]
+        self.c.data = <const char*> address
+        self.c.row_stride, self.c.column_stride = X.strides
+        self.c.type = TYPES[name]
+        self.c.swapped = not X.dtype.isnative
+        if scale is not None:
+            self.c.offset = column_values(offset, self.d)
+            self.c.scale = column_values(scale, self.d)
+        self.X, self.offset, self.scale = X, offset, scale
+
+    cdef int check(self, Py_ssize_t first, Py_ssize_t last) except -1:
+        if not 0 <= first <= last <= self.n:
+            raise IndexError(f"rows must lie within 0 and {self.n}, got {first}:{last}")
+        return 0
+
+    cdef int convert(
+        self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, out,
+    ) except -1:
+        """Rows first + rows[i], or first + i for NULL, into `out`."""
+        cdef float[:, ::1] out32
+        cdef double[:, ::1] out64
+        if out.shape != (count, self.d):
+            raise ValueError(f"out must have shape {(count, self.d)}, got {out.shape}")
+        if count == 0:
+            return 0
+        if self.single:
+            out32 = out
+            with nogil:
+                read_rows(&self.c, self.d, first, rows, count, &out32[0, 0])
+        else:
+            out64 = out
+            with nogil:
+                read_rows(&self.c, self.d, first, rows, count, &out64[0, 0])
+        return 0
+
+    def read(self, Py_ssize_t first, Py_ssize_t last, out):
+        """Rows first..last-1 into out (last - first, d), float32 if `single`, else float64."""
+        self.check(first, last)
+        self.convert(first, NULL, last - first, out)
+
+    def gather(self, Py_ssize_t first, const int32_t[::1] rows, out):
+        """Rows first + rows[i] into out (m, d), float32 if `single`, else float64."""
+        cdef Py_ssize_t i, m = rows.shape[0]
+        for i in range(m):
+            self.check(first + rows[i], first + rows[i] + 1)
+        self.convert(first, &rows[0] if m else NULL, m, out)
+
+    def take(self, const int64_t[::1] rows):
+        """The chosen rows as a float64 array (m, d)."""
+        cdef Py_ssize_t i, m = rows.shape[0]
+        for i in range(m):
+            self.check(rows[i], rows[i] + 1)
+        taken = np.empty((m, self.d))
+        cdef double[:, ::1] out = taken
+        with nogil:
+            for i in range(m):
+                read_rows(&self.c, self.d, rows[i], NULL, 1, &out[i, 0])
+        return taken
+
+    def first_bad(self, Py_ssize_t first, Py_ssize_t last, double limit=DBL_MAX):
+        """Row and column of the first element of rows first..last-1 that is NaN, infinite or, in
+        magnitude, above `limit`; or None. As they are in X: not standardised."""
+        cdef double largest = 0.0
+        cdef Py_ssize_t place
+        self.check(first, last)
+        with nogil:
+            place = first_bad(&self.c, self.d, first, last - first, limit, &largest)
+        return None if place < 0 else (first + place // self.d, place % self.d)
+
+    def largest(self, Py_ssize_t first, Py_ssize_t last):
+        """The largest magnitude in rows first..last-1, which are finite; for integers, that of
+        their type. Not standardised."""
+        cdef double largest = 0.0
+        self.check(first, last)
+        with nogil:
+            first_bad(&self.c, self.d, first, last - first, DBL_MAX, &largest)
+        return largest
