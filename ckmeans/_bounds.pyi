@@ -1,7 +1,9 @@
-from typing import Any, Final, final
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ckmeans._source import Source
 
 PLAIN: Final[int]
 BOUND: Final[int]
@@ -16,7 +18,7 @@ class Sweep:
     n_segments: int
     def __init__(
         self,
-        rows: NDArray[Any],
+        source: Source,
         weight: NDArray[np.float64] | None,
         reference: NDArray[np.float64],
         keep_bounds: bool,

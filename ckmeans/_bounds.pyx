@@ -18,9 +18,10 @@ import numpy as np
 
 from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, add_rows, assign_rows, changed_rows, ckm_drifts_f32, ckm_drifts_f64,
-    decide_row, distances_of, filter_rows, move_rows, nearest_rows, pack_centroids, packed_size,
-    real, sort_open_rows,
+    decide_row, distances_of, filter_rows, move_rows, nearest_rows, own_squares, pack_centroids,
+    packed_size, read_rows, real, sort_open_rows,
 )
+from ckmeans._source cimport Source, ckm_source
 
 PLAIN, BOUND, FILTER = 0, 1, 2    # assign all; and set their bounds; assign what bounds leave open
 
@@ -30,7 +31,7 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
-    GATHERED = 1 << 14            # elements gathered at once, in the L1 cache
+    GATHERED = 1 << 14            # elements gathered or converted at once, in the L1 cache
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
@@ -39,7 +40,8 @@ cdef struct Plan:
     int mode
     Py_ssize_t n, d, k, gathered
     Py_ssize_t sort_cost          # comparisons that take as long as sorting and gathering a row
-    const char* X                 # (n, d)
+    const ckm_source* source      # (n, d)
+    const char* X                 # (n, d) where the rows can be read in place, else NULL
     const double* weight          # (n,) or NULL
     const double* reference       # (d,)
     const double* centroids       # (k, d)
@@ -106,38 +108,48 @@ cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
         return &p.drifts64
 
 
-cdef const real* gather(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count, real* out
+cdef const real* converted(
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
-    """The chosen rows, one after another."""
+    """Rows first + rows[i], or first + i for NULL, one after another."""
+    cdef real* out = <real*> w.gathered
+    cdef const real* X = <const real*> p.X + first * p.d
     cdef Py_ssize_t i, j
-    if d <= 8:
+    if p.X == NULL:
+        read_rows(p.source, p.d, first, rows, count, out)
+    elif rows == NULL:
+        return X
+    elif p.d <= 8:
         for i in range(count):
-            for j in range(d):
-                out[i * d + j] = X[rows[i] * d + j]
+            for j in range(p.d):
+                out[i * p.d + j] = X[rows[i] * p.d + j]
     else:
         for i in range(count):
-            memcpy(out + i * d, X + rows[i] * d, d * sizeof(real))
+            memcpy(out + i * p.d, X + rows[i] * p.d, p.d * sizeof(real))
     return out
 
 
 cdef void assign_all(
-    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t m, Work* w
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
-    """Assign rows first..first+m-1, X points to the first; set their bounds if those are kept."""
+    """Assign rows first..first+m-1; set their bounds if those are kept."""
+    cdef Py_ssize_t end = first + m, step = m if p.X != NULL else p.gathered
     cdef real* upper = <real*> w.upper
     cdef real* lower = <real*> w.lower
-    if p.mode >= C_BOUND:
-        upper = <real*> p.upper + first
-        lower = <real*> p.lower + first
-    assign_rows(X, m, p.d, p.centroids, p.k, p.panel[p.n_panels - 1], p.labels + first, upper,
-                lower)
-    if p.mode >= C_BOUND:
-        distances_of(m, upper, lower)
+    while first < end:
+        m = min(step, end - first)
+        if p.mode >= C_BOUND:
+            upper = <real*> p.upper + first
+            lower = <real*> p.lower + first
+        assign_rows(converted(p, first, NULL, m, w, _), m, p.d, p.centroids, p.k,
+                    p.panel[p.n_panels - 1], p.labels + first, upper, lower)
+        if p.mode >= C_BOUND:
+            distances_of(m, upper, lower)
+        first += m
 
 
 cdef void settle_full(
-    const Plan* p, const real* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
     """Assign the chosen rows of a block by all centroids."""
     cdef Py_ssize_t i, m, done = 0
@@ -145,9 +157,8 @@ cdef void settle_full(
     cdef real* lower2 = <real*> w.lower2
     while done < count:
         m = min(p.gathered, count - done)
-        gather(X, p.d, rows + done, m, <real*> w.gathered)
-        assign_rows(<const real*> w.gathered, m, p.d, p.centroids, p.k, p.panel[p.n_panels - 1],
-                    w.found, upper2, lower2)
+        assign_rows(converted(p, first, rows + done, m, w, _), m, p.d, p.centroids, p.k,
+                    p.panel[p.n_panels - 1], w.found, upper2, lower2)
         distances_of(m, upper2, lower2)
         for i in range(m):
             p.labels[first + rows[done + i]] = w.found[i]
@@ -157,7 +168,7 @@ cdef void settle_full(
 
 
 cdef void settle_part(
-    const Plan* p, int panel, const real* X, Py_ssize_t first, Py_ssize_t count, Work* w
+    const Plan* p, int panel, Py_ssize_t first, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
     """Assign the rows in the panel's list by its centroids and their own one."""
     cdef Py_ssize_t i, m, done = 0
@@ -170,14 +181,14 @@ cdef void settle_part(
     cdef real* least2 = <real*> w.least2
     cdef real* upper2 = <real*> w.upper2
     cdef real* lower2 = <real*> w.lower2
-    cdef real* rows = <real*> w.gathered
+    cdef const real* rows
     beyond = p.drifts32.beyond[panel] if real is float else p.drifts64.beyond[panel]
     while done < count:
         m = min(p.gathered, count - done)
         places = w.lists[panel] + done
         for i in range(m):
             w.rows[i] = w.open[places[i]]
-        gather(X, p.d, w.rows, m, rows)
+        rows = converted(p, first, w.rows, m, w, _)
         nearest_rows(rows, m, p.panel[panel], w.found, least2, upper2, lower2)
         for i in range(m):
             own = w.own[places[i]]
@@ -208,8 +219,24 @@ cdef void settle_part(
         done += m
 
 
+cdef void measure_own(
+    const Plan* p, Py_ssize_t first, Py_ssize_t count, Work* w, real _
+) noexcept nogil:
+    """Squared distances of the open rows to their own centroids."""
+    cdef Py_ssize_t m, done = 0
+    if p.X != NULL:
+        own_squares(<const real*> p.X + first * p.d, p.d, w.open, count, w.own, p.centroids,
+                    w.squares)
+        return
+    while done < count:
+        m = min(p.gathered, count - done)
+        own_squares(converted(p, first, w.open + done, m, w, _), p.d, <const int32_t*> NULL, m,
+                    w.own + done, p.centroids, w.squares + done)
+        done += m
+
+
 cdef Py_ssize_t settle_sorted(
-    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t count, Work* w
+    const Plan* p, Py_ssize_t first, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
     """Assign the open rows, each by the panel it needs; returns the comparisons made."""
     cdef Py_ssize_t i, comparisons = p.sort_cost * count
@@ -222,67 +249,98 @@ cdef Py_ssize_t settle_sorted(
         lower[i] = (<real*> p.lower)[first + w.open[i]]
     memset(w.own + count, 0, TILE * sizeof(int32_t))    # vectors read on
     memset(counts, 0, sizeof(counts))
-    sort_open_rows(X, p.d, w.open, count, w.own, p.centroids, drifts_of(p, <real> 0),
-                   w.squares, upper, lower, w.lists, counts)
+    measure_own(p, first, count, w, _)
+    sort_open_rows(count, p.d, w.own, drifts_of(p, _), w.squares, upper, lower, w.lists, counts)
     for i in range(count):
         (<real*> p.upper)[first + w.open[i]] = upper[i]
     for panel in range(last):
         if counts[panel]:
-            settle_part(p, panel, X, first, counts[panel], w)
+            settle_part(p, panel, first, counts[panel], w, _)
             comparisons += counts[panel] * p.size[panel]
     for i in range(counts[last]):
         w.rows[i] = w.open[w.lists[last][i]]
-    settle_full(p, X, first, w.rows, counts[last], w)
+    settle_full(p, first, w.rows, counts[last], w, _)
     return comparisons + counts[last] * p.k
 
 
 cdef Py_ssize_t assign_open(
-    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t m, Work* w
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Assign the rows of a block that their bounds leave open; returns the comparisons made."""
     cdef Py_ssize_t n_open = filter_rows(
-        p.labels + first, m, drifts_of(p, <real> 0), <real*> p.upper + first,
-        <real*> p.lower + first, w.open)
+        p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
+        w.open)
     # Gathering most rows costs more than assigning the few others too.
     if n_open * 8 > m * 5 and p.k * p.d < SORT_FROM:
-        assign_all(p, X, first, m, w)
+        assign_all(p, first, m, w, _)
         return m * p.k
     if p.k >= TIGHTEN_FROM:
-        return settle_sorted(p, X, first, n_open, w)
-    settle_full(p, X, first, w.open, n_open, w)
+        return settle_sorted(p, first, n_open, w, _)
+    settle_full(p, first, w.open, n_open, w, _)
     return n_open * (p.k + p.sort_cost // 4)
 
 
+cdef void move_changed(
+    const Plan* p, Py_ssize_t first, Py_ssize_t count, Work* w, double* totals, real _
+) noexcept nogil:
+    """Move the block's rows w.rows from the totals of w.before to those of their labels."""
+    cdef Py_ssize_t i, m, done = 0
+    cdef const int32_t* rows = w.rows
+    if p.X != NULL:
+        move_rows(<const real*> p.X + first * p.d, p.d, rows, count, w.before, p.labels + first,
+                  p.reference, totals)
+        return
+    while done < count:
+        m = min(p.gathered, count - done)
+        for i in range(m):
+            w.own[i] = w.before[rows[done + i]]
+            w.found[i] = p.labels[first + rows[done + i]]
+        move_rows(converted(p, first, rows + done, m, w, _), p.d, <const int32_t*> NULL, m, w.own,
+                  w.found, p.reference, totals)
+        done += m
+
+
+cdef void add_all(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, const double* base,
+    Py_ssize_t base_stride, double* totals, real _
+) noexcept nogil:
+    """Add rows first..first+m-1 to the totals as differences to their clusters' bases."""
+    cdef Py_ssize_t end = first + m, step = m if p.X != NULL else p.gathered
+    while first < end:
+        m = min(step, end - first)
+        add_rows(converted(p, first, NULL, m, w, _), p.d, m, p.labels + first,
+                 p.weight + first if p.weight != NULL else NULL, base, base_stride, totals)
+        first += m
+
+
 cdef void sweep_rows(
-    const Plan* p, const real* X, Py_ssize_t first, Py_ssize_t last, Work* w,
-    double* totals, unsigned char* touched, Py_ssize_t* changed, Py_ssize_t* comparisons,
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals,
+    unsigned char* touched, Py_ssize_t* changed, Py_ssize_t* comparisons, real _
 ) noexcept nogil:
     """Assign rows first..last-1 and move those that change between the totals."""
-    cdef Py_ssize_t i, j, m, count, block = BLOCK_ROWS
+    cdef Py_ssize_t j, m, count, block = BLOCK_ROWS
     if p.mode < C_FILTER:
         block = max(TILE, min(block, BLOCK_ELEMENTS // p.d // TILE * TILE))
-    i = first
-    while i < last:
-        m = min(block, last - i)
-        memcpy(w.before, p.labels + i, m * sizeof(int32_t))
+    while first < last:
+        m = min(block, last - first)
+        memcpy(w.before, p.labels + first, m * sizeof(int32_t))
         if p.mode == C_FILTER:
-            comparisons[0] += assign_open(p, X + i * p.d, i, m, w)
+            comparisons[0] += assign_open(p, first, m, w, _)
         else:
-            assign_all(p, X + i * p.d, i, m, w)
+            assign_all(p, first, m, w, _)
             comparisons[0] += m * p.k
-        count = changed_rows(w.before, p.labels + i, m, w.rows)
+        count = changed_rows(w.before, p.labels + first, m, w.rows)
         changed[0] += count
         if p.weight != NULL:
-            add_rows(X + i * p.d, p.d, m, p.labels + i, p.weight + i, p.reference, 0, totals)
+            add_all(p, first, m, w, p.reference, 0, totals, _)
             memset(touched, 1, p.k)
         elif count:
-            move_rows(X + i * p.d, p.d, w.rows, count, w.before, p.labels + i, p.reference,
-                      totals)
+            move_changed(p, first, count, w, totals, _)
             for j in range(count):
-                touched[p.labels[i + w.rows[j]]] = 1
+                touched[p.labels[first + w.rows[j]]] = 1
                 if w.before[w.rows[j]] >= 0:
                     touched[w.before[w.rows[j]]] = 1
-        i += block
+        first += m
 
 
 @cython.final
@@ -308,16 +366,16 @@ cdef class Sweep:
     cdef double[::1] partial, gap
     cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
 
-    def __init__(self, rows, weight, reference, bint keep_bounds):
-        """rows: native C-contiguous (n, d); weight (n,) float64 or None; reference (d,)."""
+    def __init__(self, Source source, weight, reference, bint keep_bounds):
+        """weight: (n,) float64 or None; reference: (d,)."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t block, itemsize = rows.itemsize
-        cdef const unsigned char[::1] row_bytes = rows.reshape(-1).view(np.uint8)
+        cdef Py_ssize_t block, itemsize = 4 if source.single else 8
         cdef const double[::1] weight_view
-        self.kept = (rows, weight)
-        self.single = rows.dtype == np.float32
-        p.n, p.d = rows.shape
-        p.X = <const char*> &row_bytes[0]
+        self.kept = (source, weight)
+        self.single = source.single
+        p.n, p.d = source.n, source.d
+        p.source = &source.c
+        p.X = source.in_place()
         p.weight = NULL
         if weight is not None:
             weight_view = weight
@@ -467,21 +525,24 @@ cdef class Sweep:
         Different segments may be worked on at the same time.
         """
         cdef Plan* p = &self.plan
-        cdef Scratch scratch
+        cdef Scratch scratch = self.scratch()
         cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
         cdef unsigned char* touched = &self.touched[segment * p.k]
-        try:
-            scratch = self.scratches.pop()
-        except IndexError:
-            scratch = Scratch(p.gathered, p.d)
+        cdef Py_ssize_t* counts = &self.counts[segment, 0]
         with nogil:
             if self.single:
-                sweep_rows(p, <const float*> p.X, first, last, &scratch.work, totals, touched,
-                           &self.counts[segment, 0], &self.counts[segment, 1])
+                sweep_rows(p, first, last, &scratch.work, totals, touched, counts, counts + 1,
+                           <float> 0)
             else:
-                sweep_rows(p, <const double*> p.X, first, last, &scratch.work, totals, touched,
-                           &self.counts[segment, 0], &self.counts[segment, 1])
+                sweep_rows(p, first, last, &scratch.work, totals, touched, counts, counts + 1,
+                           <double> 0)
         self.scratches.append(scratch)
+
+    cdef Scratch scratch(self):
+        try:
+            return self.scratches.pop()
+        except IndexError:
+            return Scratch(self.plan.gathered, self.plan.d)
 
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""
@@ -491,16 +552,15 @@ cdef class Sweep:
     def add(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Add rows first..last-1 of a segment anew, as differences to their centroids."""
         cdef Plan* p = &self.plan
+        cdef Scratch scratch = self.scratch()
         cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
-        cdef const double* weight = p.weight + first if p.weight != NULL else NULL
         with nogil:
             memset(&self.touched[segment * p.k], 1, p.k)
             if self.single:
-                add_rows(<const float*> p.X + first * p.d, p.d, last - first, p.labels + first,
-                         weight, p.centroids, p.d, totals)
+                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, totals, <float> 0)
             else:
-                add_rows(<const double*> p.X + first * p.d, p.d, last - first, p.labels + first,
-                         weight, p.centroids, p.d, totals)
+                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, totals, <double> 0)
+        self.scratches.append(scratch)
 
     def collect(self, double[:, ::1] totals):
         """Move the segments' totals there; returns how many rows changed their label and how many

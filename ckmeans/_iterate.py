@@ -86,8 +86,7 @@ class Problem:
     ) -> None:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
         self.reference = rows[np.array([0, rows.n // 2, rows.n - 1])].mean(axis=0)
-        X = rows.X if rows.native else np.concatenate([b.copy() for _, b in rows.blocks()])
-        self.sweep = Sweep(X, weight, self.reference, prune is not False)
+        self.sweep = Sweep(rows.source, weight, self.reference, prune is not False)
         self.labels = self.sweep.labels
 
     def begin(self, k: int) -> None:

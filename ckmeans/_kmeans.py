@@ -104,13 +104,13 @@ def kmeans(
     >>> round(result.inertia, 2)
     611605.88
     """
-    rows = valid.finite_rows(X, scale)
+    n_threads = valid.threads(n_threads)
+    rows = valid.finite_rows(X, scale, n_threads)
     k = valid.clusters(k, rows.n)
     init = valid.starting_centroids(init, k, rows.d)
     weight = valid.weights(sample_weight, rows.n)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
-    n_threads = valid.threads(n_threads)
     rng = valid.generator(seed)
 
     problem = Problem(rows, weight, prune, n_threads)
@@ -145,7 +145,7 @@ def checked_limits(
     n_init = valid.integer(n_init, "n_init", 1)
     max_iter = valid.integer(max_iter, "max_iter", 1)
     tol = valid.non_negative(tol, "tol")
-    shift = tol * float(rows.moments()[1].mean()) if tol else 0.0
+    shift = tol * rows.mean_variance() if tol else 0.0
     seconds = math.inf if max_seconds is None else valid.non_negative(max_seconds, "max_seconds")
     return Limits(max_iter, shift, time.monotonic() + seconds, valid.watcher(callback), n_init)
 

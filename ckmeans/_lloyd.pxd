@@ -49,10 +49,14 @@ cdef Py_ssize_t filter_rows(
     int32_t* survivors,
 ) noexcept nogil
 
-cdef Py_ssize_t sort_open_rows(
+cdef void own_squares(
     const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-    const int32_t* labels, const double* centroids, const void* drifts,
-    double* squares, real* upper, real* lower, int32_t* const* lists, Py_ssize_t* counts,
+    const int32_t* labels, const double* centroids, double* squares,
+) noexcept nogil
+
+cdef Py_ssize_t sort_open_rows(
+    Py_ssize_t count, Py_ssize_t d, const int32_t* labels, const void* drifts,
+    const double* squares, real* upper, real* lower, int32_t* const* lists, Py_ssize_t* counts,
 ) noexcept nogil
 
 cdef Py_ssize_t changed_rows(

@@ -147,21 +147,30 @@ cdef Py_ssize_t filter_rows(
         return ckm_filter_f64(labels, n, <const ckm_drifts_f64*> drifts, upper, lower, survivors)
 
 
-cdef Py_ssize_t sort_open_rows(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in   (n, d), (count,)
-    const int32_t* labels, const double* centroids, const void* drifts,    # in   (count,), (k, d)
+cdef void own_squares(
+    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in  rows or NULL
+    const int32_t* labels, const double* centroids,                   # in   (count,), (k, d)
     double* squares,                                                  # out  (count,)
+) noexcept nogil:
+    """Squared distances of rows X[rows[i]], or X[i] for NULL, to the centroids labels[i]."""
+    if real is float:
+        ckm_own_squares_f32(X, d, rows, count, labels, centroids, squares)
+    else:
+        ckm_own_squares_f64(X, d, rows, count, labels, centroids, squares)
+
+
+cdef Py_ssize_t sort_open_rows(
+    Py_ssize_t count, Py_ssize_t d, const int32_t* labels, const void* drifts,    # in   (count,)
+    const double* squares,                                            # in   (count,) of own_squares
     real* upper, real* lower,                                         # out, in/out  (count,)
     int32_t* const* lists, Py_ssize_t* counts,                        # out  a list for each panel
 ) noexcept nogil:
-    """Squared distances to the own centroids, and the panel that each row needs (see tiles.h)."""
+    """The panel that each open row needs (see tiles.h)."""
     cdef double relative = (d + 8) * 2.3e-16
     if real is float:
-        ckm_own_squares_f32(X, d, rows, count, labels, centroids, squares)
         return ckm_sort_open_f32(count, labels, <const ckm_drifts_f32*> drifts, squares, relative,
                                  upper, lower, lists, counts)
     else:
-        ckm_own_squares_f64(X, d, rows, count, labels, centroids, squares)
         return ckm_sort_open_f64(count, labels, <const ckm_drifts_f64*> drifts, squares, relative,
                                  upper, lower, lists, counts)
 

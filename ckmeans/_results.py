@@ -62,38 +62,47 @@ class KMeansResult:
 
     def predict(self, X: Any) -> np.ndarray:
         """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties."""
-        rows = self._rows(X)
-        centroids = self._computed_centroids()
-        packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.dtype == np.float32)
+        rows, centroids = self._rows(X), self._computed_centroids()
+        packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
         labels = np.empty(rows.n, dtype=np.int32)
-        upper2, lower2 = np.empty((2, rows.block_rows), dtype=rows.dtype)
-        for first, block in rows.blocks():
-            part = labels[first : first + len(block)]
-            _lloyd.assign(block, centroids, packed, part, upper2, lower2)
+
+        def assign(first: int, last: int) -> None:
+            upper2, lower2 = np.empty((2, last - first), dtype=rows.dtype)
+            block = rows.block(first, last)
+            _lloyd.assign(block, centroids, packed, labels[first:last], upper2, lower2)
+
+        rows.each_block(assign, valid.threads(None))
         return labels
 
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n, k), float64."""
-        rows = self._rows(X)
-        centroids = self._computed_centroids()
+        rows, centroids = self._rows(X), self._computed_centroids()
         squares = np.empty((rows.n, len(centroids)))
-        for first, block in rows.blocks():
-            _lloyd.all_distances2(block, centroids, squares[first : first + len(block)])
-        return np.sqrt(squares, out=squares)
+
+        def measure(first: int, last: int) -> None:
+            part = squares[first:last]
+            _lloyd.all_distances2(rows.block(first, last), centroids, part)
+            np.sqrt(part, out=part)
+
+        rows.each_block(measure, valid.threads(None))
+        return squares
 
     def distances(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.
 
         The anomaly score: large for rows unlike every cluster.
         """
-        rows = self._rows(X)
-        centroids = self._computed_centroids()
+        rows, centroids = self._rows(X), self._computed_centroids()
         labels = self.predict(X)
         squares = np.empty(rows.n)
-        for first, block in rows.blocks():
-            part = slice(first, first + len(block))
-            _lloyd.own_distances2(block, centroids, labels[part], squares[part])
-        return np.sqrt(squares, out=squares)
+
+        def measure(first: int, last: int) -> None:
+            part = squares[first:last]
+            _lloyd.own_distances2(rows.block(first, last), centroids, labels[first:last], part)
+            np.sqrt(part, out=part)
+
+        rows.each_block(measure, valid.threads(None))
+        return squares
 
     def sorted(self, by: str = "size") -> KMeansResult:
         """The same clustering with its labels in a canonical order.
@@ -132,7 +141,7 @@ class KMeansResult:
 
     def _rows(self, X: Any) -> Rows:
         rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
-        valid.check_finite(rows)
+        valid.check_finite(rows, n_threads=valid.threads(None))
         return rows if self.scale is None else Rows(rows.X, self.offset, self.scale)
 
     def _computed_centroids(self) -> np.ndarray:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ckmeans import _lloyd, _team
+from ckmeans._source import Source
+
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
-
-
-def compute_dtype(dtype: np.dtype) -> np.dtype:
-    """float32 and float64 as they are; narrow integers, bool and float16 in float32."""
-    narrow = dtype.itemsize <= 2 or dtype == np.float32
-    return np.dtype(np.float32 if narrow else np.float64)
+PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more than it saves
 
 
 class Rows:
     """Rows of a 2-D array as C-contiguous blocks of the dtype that they are computed in.
 
     Native rows are views of the array; every other layout, dtype or a standardisation is
-    converted into one buffer, which the next block overwrites.
+    converted where it is read.
     """
 
     def __init__(
@@ -30,13 +28,10 @@ class Rows:
     ) -> None:
         self.X, self.offset, self.scale = X, offset, scale
         self.n, self.d = X.shape
-        self.dtype = np.dtype(np.float64) if scale is not None else compute_dtype(X.dtype)
-        self.native = (
-            scale is None and X.dtype == self.dtype and X.dtype.isnative and X.flags.c_contiguous
-            and X.flags.aligned
-        )
+        self.source = Source(X, offset, scale)
+        self.dtype = np.dtype(np.float32 if self.source.single else np.float64)
+        self.native = self.source.native
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.d))
-        self._buffer: np.ndarray | None = None
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Pairs of first row and block, from top to bottom."""
@@ -44,25 +39,44 @@ class Rows:
             yield first, self.block(first, min(self.n, first + self.block_rows))
 
     def block(self, first: int, last: int) -> np.ndarray:
-        part = self.X[first:last]
         if self.native:
-            return part
-        if self._buffer is None:
-            self._buffer = np.empty((self.block_rows, self.d), dtype=self.dtype)
-        converted = self._buffer[: last - first]
-        np.copyto(converted, part, casting="unsafe")
-        if self.scale is not None:
-            converted -= self.offset
-            converted /= self.scale
+            return self.X[first:last]
+        converted = np.empty((last - first, self.d), dtype=self.dtype)
+        self.source.read(first, last, converted)
         return converted
+
+    def each_block(self, function: Callable[[int, int], None], n_threads: int) -> None:
+        """Call function(first, last) for every block, on up to `n_threads` threads."""
+        starts = range(0, self.n, self.block_rows)
+        tasks = [(first, min(self.n, first + self.block_rows)) for first in starts]
+        _team.each(function, tasks, n_threads if self.n * self.d >= PARALLEL else 1)
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         """Chosen rows as they are computed, in float64."""
-        chosen = self.X[index].astype(np.float64)
-        if self.scale is not None:
-            chosen -= self.offset
-            chosen /= self.scale
-        return chosen
+        return self.source.take(np.asarray(index, dtype=np.int64))
+
+    def first_bad(self, limit: float, n_threads: int) -> tuple[int, int] | None:
+        """Row and column of the first element of X that is not within +-limit; NaN is not."""
+        found: list[tuple[int, int]] = []
+
+        def look(first: int, last: int) -> None:
+            place = self.source.first_bad(first, last, limit)
+            if place is not None:
+                found.append(place)
+
+        self.each_block(look, n_threads)
+        return min(found, default=None)
+
+    def mean_variance(self) -> float:
+        """Mean of the columns' variances."""
+        labels = np.zeros(self.block_rows, dtype=np.int32)
+        mean = self[np.array([0])]
+        for _ in range(2):  # about any row for the mean, about the mean for the variance
+            totals = np.zeros((1, self.d + 2))
+            for _, block in self.blocks():
+                _lloyd.accumulate(block, mean, None, labels[: len(block)], totals)
+            mean = mean + totals[:, :-2] / self.n
+        return float(totals[0, -1]) / (self.n * self.d)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each column."""

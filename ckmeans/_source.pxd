@@ -1,5 +1,6 @@
 # Rows of a NumPy array as other extensions read them: pass `&source.c` to ckmeans._lloyd.read_rows.
 # What cimports this needs the directory of the package among its include directories.
+cimport cython
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t
 
@@ -14,12 +15,14 @@ cdef extern from "_tiles/tiles.h" nogil:
         const double* scale
 
 
+@cython.final
 cdef class Source:
     cdef ckm_source c             # points into the arrays below
     cdef readonly Py_ssize_t n, d
     cdef readonly bint single     # computed in float32, else in float64
     cdef readonly object X, offset, scale
 
+    cdef const char* in_place(self) noexcept
     cdef int check(self, Py_ssize_t first, Py_ssize_t last) except -1
     cdef int convert(
         self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, out,

@@ -1,10 +1,11 @@
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 TYPES: dict[str, int]
 
+@final
 class Source:
     n: int
     d: int
@@ -12,12 +13,14 @@ class Source:
     X: NDArray[Any]
     offset: NDArray[np.float64] | None
     scale: NDArray[np.float64] | None
-    def __init__(
-        self,
+    def __new__(
+        cls,
         X: NDArray[Any],
         offset: NDArray[np.float64] | None = None,
         scale: NDArray[np.float64] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
+    @property
+    def native(self) -> bool: ...
     def read(self, first: int, last: int, out: NDArray[Any]) -> None: ...
     def gather(self, first: int, rows: NDArray[np.int32], out: NDArray[Any]) -> None: ...
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float64]: ...

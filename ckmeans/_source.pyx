@@ -7,6 +7,8 @@ The conversion to the dtype that rows are computed in is `_tiles/read.h`; this s
 from libc.float cimport DBL_MAX
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 
+cimport cython
+
 import numpy as np
 
 from ckmeans._lloyd cimport first_bad, read_rows
@@ -31,6 +33,7 @@ cdef const double* column_values(array, Py_ssize_t d) except? NULL:
     return &values[0]
 
 
+@cython.final
 cdef class Source:
     """The rows of X, or (X - offset) / scale by column, which are computed in float64.
 
@@ -58,6 +61,20 @@ cdef class Source:
             self.c.scale = column_values(scale, self.d)
         self.X, self.offset, self.scale = X, offset, scale
 
+    cdef const char* in_place(self) noexcept:
+        """The rows themselves, where they are C-contiguous and of the dtype they are computed in;
+        or NULL."""
+        cdef Py_ssize_t size = 4 if self.single else 8
+        if self.c.type != (CKM_FLOAT32 if self.single else CKM_FLOAT64) or self.c.swapped:
+            return NULL
+        if self.scale is not None or <uintptr_t> self.c.data % size:
+            return NULL
+        if self.d > 1 and self.c.column_stride != size:
+            return NULL
+        if self.n > 1 and self.c.row_stride != self.d * size:
+            return NULL
+        return self.c.data
+
     cdef int check(self, Py_ssize_t first, Py_ssize_t last) except -1:
         if not 0 <= first <= last <= self.n:
             raise IndexError(f"rows must lie within 0 and {self.n}, got {first}:{last}")
@@ -82,6 +99,11 @@ cdef class Source:
             with nogil:
                 read_rows(&self.c, self.d, first, rows, count, &out64[0, 0])
         return 0
+
+    @property
+    def native(self):
+        """Whether the rows are computed in as they are."""
+        return self.in_place() != NULL
 
     def read(self, Py_ssize_t first, Py_ssize_t last, out):
         """Rows first..last-1 into out (last - first, d), float32 if `single`, else float64."""

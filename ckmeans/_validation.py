@@ -62,33 +62,27 @@ def _frame_values(frame: Any, name: str) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def finite_rows(X: Any, scale: str | None = None) -> Rows:
+def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Rows:
     """The rows of X, checked to be finite; standardised by column for scale="std"."""
     if scale is not None and (not isinstance(scale, str) or scale != "std"):
         raise ValueError(f'scale must be None or "std", got {scale!r}')
     rows = Rows(as_matrix(X))
-    check_finite(rows)
+    check_finite(rows, n_threads=n_threads)
     return rows.standardised() if scale else rows
 
 
-def check_finite(rows: Rows, name: str = "X") -> None:
-    for first, block in rows.blocks():
-        low, high = float(block.min()), float(block.max())  # NaN if the block holds one
-        if low >= -LARGEST and high <= LARGEST:
-            continue
-        bad = np.argwhere(~np.isfinite(block))
-        if len(bad):
-            row, column = bad[0]
-            found = "NaN" if np.isnan(block[row, column]) else "infinity"
-            raise ValueError(
-                f"{name} contains {found} at {_place((first + row, column))}; "
-                "drop or impute such rows"
-            )
-        row, column = np.argwhere(np.abs(block) > LARGEST)[0]
+def check_finite(rows: Rows, name: str = "X", n_threads: int = 1) -> None:
+    bad = rows.first_bad(LARGEST, n_threads)
+    if bad is None:
+        return
+    value = float(rows.X[bad])
+    if math.isfinite(value):
         raise ValueError(
-            f"{name} must lie within +-{LARGEST:g}, got {block[row, column]:g} at "
-            f"{_place((first + row, column))}; larger squared distances overflow"
+            f"{name} must lie within +-{LARGEST:g}, got {value:g} at {_place(bad)}; "
+            "larger squared distances overflow"
         )
+    found = "NaN" if math.isnan(value) else "infinity"
+    raise ValueError(f"{name} contains {found} at {_place(bad)}; drop or impute such rows")
 
 
 def _place(where: Any) -> str:

@@ -119,10 +119,11 @@ static void NAME(own_squares)(const real *X, ptrdiff_t d, const int32_t *rows, p
 {
     const ptrdiff_t ahead = 8;
     for (ptrdiff_t i = 0; i < count; i++) {
-        if (i + ahead < count)
+        if (rows && i + ahead < count)
             for (ptrdiff_t f = 0; f < d; f += (ptrdiff_t)(64 / sizeof(real)))
                 prefetch((uintptr_t)(X + rows[i + ahead] * d + f));
-        squares[i] = NAME(square_between)(X + rows[i] * d, centroids + labels[i] * d, d);
+        squares[i] =
+            NAME(square_between)(X + (rows ? rows[i] : i) * d, centroids + labels[i] * d, d);
     }
 }
 

@@ -79,8 +79,8 @@ ptrdiff_t ckm_filter_f64(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f6
 void ckm_distances_f32(ptrdiff_t count, float *upper2, float *lower2);
 void ckm_distances_f64(ptrdiff_t count, double *upper2, double *lower2);
 
-/* The squared distances of the chosen rows X[rows[i]] to the centroids of their labels[i], within a
- * relative error of (d + 8) 2^-52: squares (count,) out. */
+/* The squared distances of the rows X[rows[i]], or X[i] where rows is NULL, to the centroids of their
+ * labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out. */
 void ckm_own_squares_f32(const float *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
                          const int32_t *labels, const double *centroids, double *squares);
 void ckm_own_squares_f64(const double *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
