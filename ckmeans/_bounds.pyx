@@ -113,19 +113,9 @@ cdef const real* converted(
 ) noexcept nogil:
     """Rows first + rows[i], or first + i for NULL, one after another."""
     cdef real* out = <real*> w.gathered
-    cdef const real* X = <const real*> p.X + first * p.d
-    cdef Py_ssize_t i, j
-    if p.X == NULL:
-        read_rows(p.source, p.d, first, rows, count, out)
-    elif rows == NULL:
-        return X
-    elif p.d <= 8:
-        for i in range(count):
-            for j in range(p.d):
-                out[i * p.d + j] = X[rows[i] * p.d + j]
-    else:
-        for i in range(count):
-            memcpy(out + i * p.d, X + rows[i] * p.d, p.d * sizeof(real))
+    if p.X != NULL and rows == NULL:
+        return <const real*> p.X + first * p.d
+    read_rows(p.source, p.d, first, rows, count, out)
     return out
 
 
@@ -245,7 +235,6 @@ cdef Py_ssize_t settle_sorted(
     cdef real* lower = <real*> w.lower
     cdef int panel, last = p.n_panels - 1
     for i in range(count):
-        w.own[i] = p.labels[first + w.open[i]]
         lower[i] = (<real*> p.lower)[first + w.open[i]]
     memset(w.own + count, 0, TILE * sizeof(int32_t))    # vectors read on
     memset(counts, 0, sizeof(counts))
@@ -263,21 +252,39 @@ cdef Py_ssize_t settle_sorted(
     return comparisons + counts[last] * p.k
 
 
-cdef Py_ssize_t assign_open(
+cdef Py_ssize_t assign_block(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
-    """Assign the rows of a block that their bounds leave open; returns the comparisons made."""
-    cdef Py_ssize_t n_open = filter_rows(
+    """Assign a block of rows; returns how many changed: w.rows, with their labels in w.before."""
+    memcpy(w.before, p.labels + first, m * sizeof(int32_t))
+    assign_all(p, first, m, w, _)
+    return changed_rows(w.before, p.labels + first, m, w.rows)
+
+
+cdef Py_ssize_t assign_open(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, Py_ssize_t* comparisons, real _
+) noexcept nogil:
+    """Assign the rows of a block that their bounds leave open; returns how many changed."""
+    cdef Py_ssize_t i, row, changed = 0, n_open = filter_rows(
         p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
         w.open)
     # Gathering most rows costs more than assigning the few others too.
     if n_open * 8 > m * 5 and p.k * p.d < SORT_FROM:
-        assign_all(p, first, m, w, _)
-        return m * p.k
+        comparisons[0] += m * p.k
+        return assign_block(p, first, m, w, _)
+    for i in range(n_open):
+        w.own[i] = p.labels[first + w.open[i]]
+        w.before[w.open[i]] = w.own[i]
     if p.k >= TIGHTEN_FROM:
-        return settle_sorted(p, first, n_open, w, _)
-    settle_full(p, first, w.open, n_open, w, _)
-    return n_open * (p.k + p.sort_cost // 4)
+        comparisons[0] += settle_sorted(p, first, n_open, w, _)
+    else:
+        comparisons[0] += n_open * (p.k + p.sort_cost // 4)
+        settle_full(p, first, w.open, n_open, w, _)
+    for i in range(n_open):
+        row = w.open[i]
+        w.rows[changed] = <int32_t> row
+        changed += p.labels[first + row] != w.own[i]
+    return changed
 
 
 cdef void move_changed(
@@ -323,13 +330,11 @@ cdef void sweep_rows(
         block = max(TILE, min(block, BLOCK_ELEMENTS // p.d // TILE * TILE))
     while first < last:
         m = min(block, last - first)
-        memcpy(w.before, p.labels + first, m * sizeof(int32_t))
         if p.mode == C_FILTER:
-            comparisons[0] += assign_open(p, first, m, w, _)
+            count = assign_open(p, first, m, w, comparisons, _)
         else:
-            assign_all(p, first, m, w, _)
+            count = assign_block(p, first, m, w, _)
             comparisons[0] += m * p.k
-        count = changed_rows(w.before, p.labels + first, m, w.rows)
         changed[0] += count
         if p.weight != NULL:
             add_all(p, first, m, w, p.reference, 0, totals, _)

@@ -121,7 +121,12 @@ cdef void assign_rows(
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
     cdef Py_ssize_t i
+    cdef int open = 0
     nearest_rows(X, n, packed, labels, <real*> NULL, upper2, lower2)
+    for i in range(n):    # mostly none, which a loop without a branch finds out soonest
+        open |= not upper2[i] < lower2[i]
+    if not open:
+        return
     for i in range(n):
         if not upper2[i] < lower2[i]:
             labels[i] = decide_row(X + i * d, d, centroids, k, upper2 + i, lower2 + i)

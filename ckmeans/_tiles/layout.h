@@ -69,6 +69,16 @@ INLINE const char *row_at(const layout *from, ptrdiff_t i)
     return from->data + (from->rows ? from->rows[i] : i) * from->row_stride;
 }
 
+#define ROWS_AHEAD 16
+
+/* Chosen rows lie far apart: without this, a third of the time of gathering 32 bytes each. */
+INLINE void fetch_row_ahead(const layout *from, ptrdiff_t i, ptrdiff_t count, ptrdiff_t bytes)
+{
+    if (!from->rows || i + ROWS_AHEAD >= count) return;
+    const char *row = row_at(from, i + ROWS_AHEAD);
+    for (ptrdiff_t at = 0; at < bytes; at += 64) prefetch((uintptr_t)row + at);
+}
+
 /* Rows of step to 2 * step bytes, in two copies that may overlap: a third of a memcpy's time. */
 #define COPY_ROWS(step)                                                                            \
     static void copy_rows_##step(const layout *from, ptrdiff_t count, ptrdiff_t bytes,             \
@@ -76,6 +86,7 @@ INLINE const char *row_at(const layout *from, ptrdiff_t i)
     {                                                                                              \
         for (ptrdiff_t i = 0; i < count; i++, out += bytes) {                                      \
             const char *row = row_at(from, i);                                                     \
+            fetch_row_ahead(from, i, count, 2 * step);                                             \
             memcpy(out, row, step);                                                                \
             memcpy(out + bytes - step, row + bytes - step, step);                                  \
         }                                                                                          \
@@ -90,8 +101,10 @@ COPY_ROWS(16)
 static void copy_rows(const layout *from, ptrdiff_t count, ptrdiff_t bytes, char *RESTRICT out)
 {
     if (bytes > 32)
-        for (ptrdiff_t i = 0; i < count; i++)
+        for (ptrdiff_t i = 0; i < count; i++) {
+            fetch_row_ahead(from, i, count, bytes);
             memcpy(out + i * bytes, row_at(from, i), (size_t)bytes);
+        }
     else if (bytes >= 16)
         copy_rows_16(from, count, bytes, out);
     else if (bytes >= 8)
