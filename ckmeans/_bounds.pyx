@@ -26,6 +26,7 @@ from ckmeans._source cimport Source, ckm_source
 PLAIN, BOUND, FILTER = 0, 1, 2    # assign all; and set their bounds; assign what bounds leave open
 
 cdef enum:
+    C_PLAIN = 0
     C_BOUND = 1
     C_FILTER = 2
     TILE = 48                     # a multiple of the rows of every level's tile
@@ -321,10 +322,11 @@ cdef void add_all(
 
 
 cdef void sweep_rows(
-    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals,
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals, double* residues,
     unsigned char* touched, Py_ssize_t* changed, Py_ssize_t* comparisons, real _
 ) noexcept nogil:
-    """Assign rows first..last-1 and move those that change between the totals."""
+    """Assign rows first..last-1 and move those that change between the totals; add all to the
+    residues unless those are NULL."""
     cdef Py_ssize_t j, m, count, block = BLOCK_ROWS
     if p.mode < C_FILTER:
         block = max(TILE, min(block, BLOCK_ELEMENTS // p.d // TILE * TILE))
@@ -345,7 +347,16 @@ cdef void sweep_rows(
                 touched[p.labels[first + w.rows[j]]] = 1
                 if w.before[w.rows[j]] >= 0:
                     touched[w.before[w.rows[j]]] = 1
+        if residues != NULL:    # while the rows are in the cache
+            add_all(p, first, m, w, p.centroids, p.d, residues, _)
         first += m
+
+
+cdef void empty_into(double* part, Py_ssize_t n, double* whole) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        whole[i] += part[i]
+        part[i] = 0.0
 
 
 @cython.final
@@ -355,10 +366,11 @@ cdef class Sweep:
     Segments are cut by n, d and k alone and their totals are added in order, so that the sums
     have the same bits whichever threads work on them. Only rows that change their label move
     between the totals (weighted rows are added anew, since a large weight that leaves would take
-    the small ones' digits with it).
+    the small ones' digits with it). Residuals are sums of x - c over each cluster: as exact far
+    from the origin as for centred data.
     """
     cdef Plan plan
-    cdef bint single
+    cdef bint single, measured
     cdef readonly Py_ssize_t segment_rows, n_segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
@@ -367,8 +379,8 @@ cdef class Sweep:
     cdef int32_t[::1] label_view, order, rank
     cdef const double[::1] reference_view
     cdef unsigned char[::1] bounds, panels, touched
-    cdef double[:, ::1] moves
-    cdef double[::1] partial, gap
+    cdef double[:, ::1] moves, total_view
+    cdef double[::1] partial, residues, gap
     cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
 
     def __init__(self, Source source, weight, reference, bint keep_bounds):
@@ -388,9 +400,6 @@ cdef class Sweep:
         self.reference = reference
         self.reference_view = reference
         p.reference = &self.reference_view[0]
-        self.labels = np.empty(p.n, np.int32)
-        self.label_view = self.labels
-        p.labels = &self.label_view[0]
         self.bounds = np.empty((2 * itemsize * p.n if keep_bounds else 0) + 1, np.uint8)
         p.upper = <char*> &self.bounds[0]
         p.lower = p.upper
@@ -407,21 +416,26 @@ cdef class Sweep:
         p.k = 0
 
     def begin(self, Py_ssize_t k):
-        """Forget labels, totals and bounds before a run with k clusters."""
+        """Start a run with k clusters, in new labels and totals."""
         cdef Plan* p = &self.plan
-        self.labels.fill(-1)
+        self.labels = np.empty(p.n, np.int32)
+        self.label_view = self.labels
+        p.labels = &self.label_view[0]
+        memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
         self.totals = np.zeros((k, p.d + 2))
+        self.total_view = self.totals
         if k != p.k:
             self.partial = np.zeros(self.n_segments * k * (p.d + 2))
+            self.residues = None
             self.touched = np.zeros(self.n_segments * k, np.uint8)
             self.order, self.rank = np.zeros((2, k), np.int32)
             self.moves = np.zeros((4, k))
             self.gap = np.zeros(k)
             self.counts = np.zeros((self.n_segments, 2), np.intp)
+            # The smaller panels hold less than all centroids together.
             self.panels = np.empty(
-                sum(packed_size(k >> halvings, p.d, self.single) + 64
-                    for halvings in range(CKM_MAX_PANELS))
-                + 64,
+                2 * packed_size(k, p.d, self.single) + 128 * CKM_MAX_PANELS
+                + CKM_MAX_PANELS * packed_size(1, p.d, self.single),
                 np.uint8,
             )
             p.k = k
@@ -431,13 +445,14 @@ cdef class Sweep:
             p.drifts32.half_gap = <float*> &self.moves[3, 0]
         self.bounds_at = None
 
-    def aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps=True):
-        """Prepare the next assignment, to these centroids."""
+    def aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps, bint measure):
+        """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
         cdef char* at = <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
-        self.kept = (*self.kept[:2], centroids)
-        p.mode, p.centroids = mode, &centroids[0, 0]
+        self.aim_residuals(centroids)
+        self.measured = measure
+        p.mode = mode
         p.n_panels = 0
         if mode == C_FILTER:
             self.measure_moves(centroids, measure_gaps)
@@ -448,7 +463,7 @@ cdef class Sweep:
                     at += self.add_panel(chosen[:size], at, size)
         self.add_panel(centroids, at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
-        self.bounds_at = None if mode == PLAIN else centroids
+        self.bounds_at = None if mode == C_PLAIN else centroids
 
     cdef Py_ssize_t add_panel(
         self, const double[:, ::1] centroids, char* at, Py_ssize_t size
@@ -532,15 +547,18 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
         cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
+        cdef double* residues = NULL
         cdef unsigned char* touched = &self.touched[segment * p.k]
         cdef Py_ssize_t* counts = &self.counts[segment, 0]
+        if self.measured:
+            residues = &self.residues[segment * p.k * (p.d + 2)]
         with nogil:
             if self.single:
-                sweep_rows(p, first, last, &scratch.work, totals, touched, counts, counts + 1,
-                           <float> 0)
+                sweep_rows(p, first, last, &scratch.work, totals, residues, touched, counts,
+                           counts + 1, <float> 0)
             else:
-                sweep_rows(p, first, last, &scratch.work, totals, touched, counts, counts + 1,
-                           <double> 0)
+                sweep_rows(p, first, last, &scratch.work, totals, residues, touched, counts,
+                           counts + 1, <double> 0)
         self.scratches.append(scratch)
 
     cdef Scratch scratch(self):
@@ -551,42 +569,74 @@ cdef class Sweep:
 
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""
+        cdef Plan* p = &self.plan
         self.kept = (*self.kept[:2], centroids)
-        self.plan.centroids = &centroids[0, 0]
+        p.centroids = &centroids[0, 0]
+        if self.residues is None:
+            self.residues = np.zeros(self.n_segments * p.k * (p.d + 2))
 
     def add(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
-        """Add rows first..last-1 of a segment anew, as differences to their centroids."""
+        """Add rows first..last-1 of a segment to the residuals."""
         cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
-        cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
+        cdef double* residues = &self.residues[segment * p.k * (p.d + 2)]
         with nogil:
-            memset(&self.touched[segment * p.k], 1, p.k)
             if self.single:
-                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, totals, <float> 0)
+                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, residues,
+                        <float> 0)
             else:
-                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, totals, <double> 0)
+                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, residues,
+                        <double> 0)
         self.scratches.append(scratch)
 
-    def collect(self, double[:, ::1] totals):
-        """Move the segments' totals there; returns how many rows changed their label and how many
-        comparisons of a row with a centroid that took, since the last call."""
+    def collect(self):
+        """Add the segments' moves to the totals; returns how many rows changed their label and how
+        many comparisons of a row with a centroid that took, since the last call."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, f, s, width = p.d + 2, changed = 0, comparisons = 0
-        cdef double* part
+        cdef Py_ssize_t j, s, width = p.d + 2, changed = 0, comparisons = 0
+        if p.weight != NULL:
+            self.total_view[:] = 0
         with nogil:
             for s in range(self.n_segments):
                 changed += self.counts[s, 0]
                 comparisons += self.counts[s, 1]
                 self.counts[s, 0] = self.counts[s, 1] = 0
                 for j in range(p.k):
-                    if not self.touched[s * p.k + j]:
-                        continue
-                    self.touched[s * p.k + j] = 0
-                    part = &self.partial[(s * p.k + j) * width]
-                    for f in range(width):
-                        totals[j, f] += part[f]
-                        part[f] = 0.0
+                    if self.touched[s * p.k + j]:
+                        self.touched[s * p.k + j] = 0
+                        empty_into(&self.partial[(s * p.k + j) * width], width,
+                                   &self.total_view[j, 0])
         return changed, comparisons
+
+    def residuals(self):
+        """What was added since the last call: (k, d + 2) residuals, mass, inertias."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t s, size = p.k * (p.d + 2)
+        totals = np.zeros((p.k, p.d + 2))
+        cdef double[:, ::1] total_view = totals
+        with nogil:
+            for s in range(self.n_segments):
+                empty_into(&self.residues[s * size], size, &total_view[0, 0])
+        return totals
+
+    def means(self, const double[:, ::1] centroids):
+        """Means of the clusters, those of emptied ones where they were; and how many are emptied,
+        whose totals are cleared of what rounding has left in them."""
+        cdef Py_ssize_t j, f, d = self.plan.d, n_empty = 0
+        means = np.empty((self.plan.k, d))
+        cdef double[:, ::1] out = means
+        cdef double mass
+        with nogil:
+            for j in range(self.plan.k):
+                mass = self.total_view[j, d]
+                if mass > 0:
+                    for f in range(d):
+                        out[j, f] = self.reference_view[f] + self.total_view[j, f] / mass
+                else:
+                    n_empty += 1
+                    memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
+                    memcpy(&out[j, 0], &centroids[j, 0], d * sizeof(double))
+        return means, n_empty
 
     @property
     def bounded(self):

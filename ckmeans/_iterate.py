@@ -15,6 +15,7 @@ from ckmeans._rows import Rows
 WORTHWHILE = 0.8  # a filter that leaves more of the comparisons costs more than it saves
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
+NONE = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Run:
 
     centroids: np.ndarray
     labels: np.ndarray
+    sizes: np.ndarray
     cluster_inertias: np.ndarray
     n_iter: int
     converged: bool
@@ -72,6 +74,15 @@ class Run:
     @property
     def inertia(self) -> float:
         return float(self.cluster_inertias.sum())
+
+
+@dataclass
+class Residuals:
+    """Sums over the rows x of each cluster, whose centroid is c."""
+
+    means: np.ndarray  # (k, d) of x - c
+    mass: np.ndarray  # (k,)
+    inertias: np.ndarray  # (k,) of |x - c|^2
 
 
 class Problem:
@@ -87,24 +98,24 @@ class Problem:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
         self.reference = rows[np.array([0, rows.n // 2, rows.n - 1])].mean(axis=0)
         self.sweep = Sweep(rows.source, weight, self.reference, prune is not False)
-        self.labels = self.sweep.labels
 
     def begin(self, k: int) -> None:
-        """Forget labels, sums and bounds before a run."""
+        """Start a run: new labels and totals, no bounds."""
         self.sweep.begin(k)
-        self.totals = self.sweep.totals
-        self.sums, self.mass = self.totals[:, :-2], self.totals[:, -2]
+        self.labels = self.sweep.labels
+        self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed, self.pause, self.share = self.rows.n, 0, 1.0
 
-    def assign(self, centroids: np.ndarray) -> int:
-        """Assign every row and move those that change; returns how many did."""
+    def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
+        """Assign every row and move those that change; returns how many did.
+
+        With `measure`, residuals() need no pass of their own afterwards.
+        """
         n, k = self.rows.n, len(centroids)
         mode = self._mode(k)
-        self.sweep.aim(centroids, mode, k * 16 < self.share * n)
-        if self.weight is not None:
-            self.totals.fill(0)
+        self.sweep.aim(centroids, mode, k * 16 < self.share * n, measure)
         self._each_segment(self.sweep.assign)
-        self.changed, comparisons = self.sweep.collect(self.totals)
+        self.changed, comparisons = self.sweep.collect()
         self.share = comparisons / (n * k)
         if mode == FILTER and self.prune is None and self.share > WORTHWHILE:
             self.sweep.drop_bounds()
@@ -127,7 +138,9 @@ class Problem:
     def _each_segment(self, function: Callable[[int, int, int], None]) -> None:
         """Call function(segment, first, last) on pieces that cover every segment in order."""
         n, size = self.rows.n, self.sweep.segment_rows
-        products = len(self.totals) * self.rows.d
+        products = len(self.sums) * self.rows.d
+        if self.sweep.n_segments == 1 and n * products < UNINTERRUPTED:
+            return function(0, 0, n)
         piece = max(4032, UNINTERRUPTED // products // 4032 * 4032)
 
         def segment(number: int) -> None:
@@ -138,25 +151,23 @@ class Problem:
         n_threads = self.n_threads if n * products >= PARALLEL else 1
         _team.each(segment, [(number,) for number in range(self.sweep.n_segments)], n_threads)
 
-    def residuals(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean of x - c over each cluster and the cluster's inertia, added anew.
-
-        Residuals rather than rows: as exact far from the origin as for centred data.
-        """
-        totals = np.zeros_like(self.totals)
+    def residuals(self, centroids: np.ndarray) -> Residuals:
+        """What the rows are away from their centroids, in a pass over all of them."""
         self.sweep.aim_residuals(centroids)
         self._each_segment(self.sweep.add)
-        self.sweep.collect(totals)
+        return self.measured()
+
+    def measured(self) -> Residuals:
+        """The same, of an assignment that was asked to measure."""
+        totals = self.sweep.residuals()
         mass = totals[:, -2]
-        return totals[:, :-2] / np.where(mass > 0, mass, 1.0)[:, None], totals[:, -1]
+        means = totals[:, :-2] / np.where(mass > 0, mass, 1.0)[:, None]
+        return Residuals(means, mass, totals[:, -1])
 
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
-        empty = self.mass <= 0
-        self.totals[empty] = 0.0
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = self.reference + self.sums / self.mass[:, None]
-        return np.where(empty[:, None], centroids, means), np.flatnonzero(empty)
+        means, n_empty = self.sweep.means(centroids)
+        return means, np.flatnonzero(self.mass <= 0) if n_empty else NONE
 
     def move(self, row: int, x: np.ndarray, cluster: int) -> None:
         """Put one row into an empty cluster."""
@@ -199,6 +210,12 @@ class Problem:
                 return False
         return True
 
+    def sizes(self, residuals: Residuals) -> np.ndarray:
+        """Rows of each cluster."""
+        if self.weight is None:
+            return residuals.mass.astype(np.int64)
+        return np.bincount(self.labels, minlength=len(residuals.mass))
+
     def weight_of(self, first: int, block: np.ndarray) -> np.ndarray | None:
         return None if self.weight is None else self.weight[first : first + len(block)]
 
@@ -212,40 +229,56 @@ def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
         if changed:
             means, too_few = updated(problem, centroids)
         else:
-            means = rebuilt(problem, centroids)
-        shift = float(np.square(means - centroids).sum())
-        stopped = told_to_stop(limits, run, n_iter, changed, shift, problem, centroids)
-        if stopped or 0 < limits.shift >= shift:
+            means, residuals = rebuilt(problem, centroids)
+        stopped = told_to_stop(limits, run, n_iter, changed, problem, centroids, means)
+        if stopped or close(limits, centroids, means):
             break
-        if not changed and ((means == centroids).all() or not problem.assign(means)):
+        if not changed and (means is centroids or not problem.assign(means)):
             break
         centroids = means
-    converged = not stopped and (changed == 0 or 0 < limits.shift >= shift)
+    converged = not stopped and (changed == 0 or close(limits, centroids, means))
     if changed or stopped:
         # Labels must belong to the centroids that are returned.
-        converged |= problem.assign(means) == 0 and not stopped
-    inertias = problem.residuals(means)[1]
-    return Run(means, problem.labels.copy(), inertias, n_iter, converged, stopped, too_few)
+        converged |= problem.assign(means, measure=True) == 0 and not stopped
+        residuals = problem.measured()
+    elif means is not centroids:
+        residuals = problem.residuals(means)
+    sizes = problem.sizes(residuals)
+    return Run(
+        means, problem.labels, sizes, residuals.inertias, n_iter, converged, stopped, too_few
+    )
 
 
-def rebuilt(problem: Problem, centroids: np.ndarray) -> np.ndarray:
-    """The means added anew: the very centroids, unless the moves between sums have cost digits."""
-    residuals, _ = problem.residuals(centroids)
+def close(limits: Limits, centroids: np.ndarray, means: np.ndarray) -> bool:
+    """Whether the centroids' shift is within the tolerance, where there is one."""
+    return limits.shift > 0 and shift_between(centroids, means) <= limits.shift
+
+
+def shift_between(centroids: np.ndarray, means: np.ndarray) -> float:
+    return float(np.square(means - centroids).sum())
+
+
+def rebuilt(problem: Problem, centroids: np.ndarray) -> tuple[np.ndarray, Residuals]:
+    """The means added anew: the very centroids, unless the moves between sums have cost digits;
+    and the residuals to the centroids."""
+    residuals = problem.residuals(centroids)
+    means = residuals.means
     rounding = 8 * np.finfo(np.float64).eps * (np.abs(centroids) + np.abs(problem.reference))
-    if (np.abs(residuals) <= rounding).all():
-        return centroids
-    problem.sums[:] = problem.mass[:, None] * (centroids + residuals - problem.reference)
-    return centroids + residuals
+    if (np.abs(means) <= rounding).all():
+        return centroids, residuals
+    problem.sums[:] = problem.mass[:, None] * (centroids + means - problem.reference)
+    return centroids + means, residuals
 
 
 def told_to_stop(
-    limits: Limits, run: int, n_iter: int, changed: int, shift: float,
-    problem: Problem, centroids: np.ndarray,
+    limits: Limits, run: int, n_iter: int, changed: int,
+    problem: Problem, centroids: np.ndarray, means: np.ndarray,
 ) -> bool:  # fmt: skip
     """Whether the callback or the clock ends the work after this iteration."""
     stop = False
     if limits.callback is not None:
-        inertia = float(problem.residuals(centroids)[1].sum())
+        inertia = float(problem.residuals(centroids).inertias.sum())
+        shift = shift_between(centroids, means)
         progress = Progress(run, n_iter, changed, shift, inertia, limits.n_init, limits.max_iter)
         stop = limits.callback(progress) is True
     return stop or time.monotonic() > limits.deadline

@@ -161,11 +161,10 @@ def finished(
     if len(inertias) == 1 and not stopped:
         inertias = inertias * n_init
     k = len(best.centroids)
-    sizes = np.bincount(best.labels, minlength=k)
     if best.too_few_points:
         warnings.warn(
-            f"X has fewer distinct rows than k ({np.count_nonzero(sizes)} clusters of {k} hold "
-            "rows); the others are empty",
+            f"X has fewer distinct rows than k ({np.count_nonzero(best.sizes)} clusters of {k} "
+            "hold rows); the others are empty",
             valid.ConvergenceWarning,
             stacklevel=3,
         )
@@ -175,7 +174,7 @@ def finished(
         inertia=best.inertia,
         n_iter=best.n_iter,
         converged=best.converged and not stopped,
-        sizes=sizes,
+        sizes=best.sizes,
         cluster_inertias=best.cluster_inertias,
         run_inertias=np.array(inertias),
         offset=rows.offset,

@@ -27,7 +27,7 @@ cdef extern from "_tiles/tiles.h" nogil:
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil
 
-cdef void nearest_rows(
+cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t n, const void* packed,
     int32_t* labels, real* least2, real* upper2, real* lower2,
 ) noexcept nogil

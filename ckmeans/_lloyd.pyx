@@ -21,10 +21,10 @@ cdef extern from "_tiles/tiles.h" nogil:
     size_t ckm_packed_bytes_f64(Py_ssize_t k, Py_ssize_t d)
     void ckm_pack_f32(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_pack_f64(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
-    void ckm_nearest_f32(const float* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                         float* least2, float* upper2, float* lower2)
-    void ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                         double* least2, double* upper2, double* lower2)
+    Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t m, const void* packed, int32_t* labels,
+                               float* least2, float* upper2, float* lower2)
+    Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
+                               double* least2, double* upper2, double* lower2)
     void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
     void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
     Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
@@ -77,15 +77,15 @@ cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nog
     return total
 
 
-cdef void nearest_rows(
+cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t n, const void* packed,                  # in   (n, d)
     int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); least2 or NULL
 ) noexcept nogil:
-    """What the tiles say: labels, proven where upper2 < lower2 (see tiles.h)."""
+    """What the tiles say: labels, proven where upper2 < lower2 (see tiles.h); 0 if all are."""
     if real is float:
-        ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2)
+        return ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2)
     else:
-        ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2)
+        return ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2)
 
 
 cdef int32_t decide_row(
@@ -121,11 +121,7 @@ cdef void assign_rows(
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
     cdef Py_ssize_t i
-    cdef int open = 0
-    nearest_rows(X, n, packed, labels, <real*> NULL, upper2, lower2)
-    for i in range(n):    # mostly none, which a loop without a branch finds out soonest
-        open |= not upper2[i] < lower2[i]
-    if not open:
+    if nearest_rows(X, n, packed, labels, <real*> NULL, upper2, lower2) == 0:
         return
     for i in range(n):
         if not upper2[i] < lower2[i]:

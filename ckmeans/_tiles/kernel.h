@@ -327,12 +327,13 @@ INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids
 
 /* Differences are given up for the rest of a call once they decide less than half of what they were
  * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
-static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          real *least2, real *upper2, real *lower2)
+static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                               real *least2, real *upper2, real *lower2)
 {
     const packed_centroids *p = packed;
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
     int direct_pays = 1;
+    ptrdiff_t n_undecided = 0;
     tile_state tile;
 
     for (ptrdiff_t i = 0; i < m; i += TILE) {
@@ -350,13 +351,16 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
             rows = narrow_rows;
         }
         score_expanded(&tile, rows, left, p);
-        const int undecided =
+        int undecided =
             NAME(certified_bounds)(&tile, p, 0, tile_labels, tile_least, tile_upper, tile_lower);
         if (undecided > TILE / 8 && direct_pays) {
+            const int before = undecided;
             NAME(score_direct)(&tile, rows, left, p);
-            direct_pays = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_least,
-                                                 tile_upper, tile_lower) <= undecided / 2;
+            undecided = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_least, tile_upper,
+                                               tile_lower);
+            direct_pays = undecided <= before / 2;
         }
+        n_undecided += undecided;
         if (least2) memcpy(least2 + i, tile_least, (size_t)n * sizeof *least2);
         if (n < TILE) {
             memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
@@ -364,6 +368,7 @@ static void NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_
             memcpy(lower2 + i, short_lower, (size_t)n * sizeof *lower2);
         }
     }
+    return n_undecided;
 }
 
 #include "filter.h"

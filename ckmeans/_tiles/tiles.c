@@ -42,8 +42,8 @@ INLINE int lowest_bit(unsigned bits)
         ptrdiff_t tile_rows;                                                                       \
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
-        void (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,          \
-                        real *);                                                                   \
+        ptrdiff_t (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,     \
+                             real *);                                                              \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
@@ -267,12 +267,14 @@ static void restore_mode(float_mode before) { (void)before; }
         chosen->suffix->pack(centroids, k, d, shift, packed);                                      \
         restore_mode(before);                                                                      \
     }                                                                                              \
-    void ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,     \
-                              real *least2, real *upper2, real *lower2)                            \
+    ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed,                 \
+                                   int32_t *labels, real *least2, real *upper2, real *lower2)      \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2);                     \
+        const ptrdiff_t undecided =                                                                \
+            chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2);                 \
         restore_mode(before);                                                                      \
+        return undecided;                                                                          \
     }                                                                                              \
     ptrdiff_t ckm_filter_##suffix(const int32_t *labels, ptrdiff_t m,                              \
                                   const ckm_drifts_##suffix *drifts, real *upper, real *lower,     \

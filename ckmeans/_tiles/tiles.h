@@ -40,11 +40,12 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *   upper2 (m,)  out  certified upper bound on the squared distance to it
  *   lower2 (m,)  out  certified lower bound on the squared distance to every other; +inf if k = 1
  *
- * A row that overflows or holds NaN comes out with upper2 < lower2 false. X needs no alignment. */
-void ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                     float *least2, float *upper2, float *lower2);
-void ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                     double *least2, double *upper2, double *lower2);
+ * A row that overflows or holds NaN comes out with upper2 < lower2 false. X needs no alignment.
+ * Returns 0 only if upper2 < lower2 is true of every row. */
+ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                          float *least2, float *upper2, float *lower2);
+ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
+                          double *least2, double *upper2, double *lower2);
 
 #define CKM_MAX_PANELS 4
 
