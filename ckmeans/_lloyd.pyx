@@ -6,6 +6,7 @@ Each def function takes one block of contiguous rows, checks shapes through its 
 hands over to a nogil loop. The tiles in `_tiles/` find most labels and certify them; the rows
 they leave open are decided by `distance2`, so that every label is that of a float64 brute force.
 """
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uintptr_t
@@ -108,7 +109,8 @@ cdef int32_t decide_row(
         elif candidate < second:
             second = candidate
     upper2[0] = <real> (best * (1 + roundoff) + tiny)
-    lower2[0] = <real> (second * (1 - roundoff) - tiny)
+    # Beyond the range of `real` the largest is a lower bound, infinity is none.
+    lower2[0] = <real> min(second * (1 - roundoff) - tiny, FLT_MAX if real is float else DBL_MAX)
     return label
 
 
