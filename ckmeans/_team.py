@@ -74,8 +74,8 @@ def each(function: Callable[..., object], tasks: list[tuple[Any, ...]], n_thread
             function(*task)
         return
     job = _Job(function, tasks)
-    _invite(job, guests)
     try:
+        _invite(job, guests)
         job.work()
     finally:
         job.tasks.clear()
