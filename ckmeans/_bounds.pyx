@@ -32,8 +32,8 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
-    GATHERED = 1 << 12            # elements gathered or converted at once: 4 times as many take
-                                  # 8 to 14 % longer at d = 64
+    # Elements gathered or converted at once: 4 times as many take 8 to 14 % longer at d = 64.
+    GATHERED = 1 << 12
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -141,12 +143,13 @@ class Problem:
         products = len(self.sums) * self.rows.d
         if self.sweep.n_segments == 1 and n * products < UNINTERRUPTED:
             return function(0, 0, n)
-        piece = max(4032, UNINTERRUPTED // products // 4032 * 4032)
+        piece = min(size, max(48, UNINTERRUPTED // products // 48 * 48))  # whole tiles
 
-        def segment(number: int) -> None:
+        def segment(number: int) -> Iterator[None]:
             end = min(n, (number + 1) * size)
             for first in range(number * size, end, piece):
                 function(number, first, min(end, first + piece))
+                yield
 
         n_threads = self.n_threads if n * products >= PARALLEL else 1
         _team.each(segment, [(number,) for number in range(self.sweep.n_segments)], n_threads)
@@ -214,7 +217,7 @@ class Problem:
         """Rows of each cluster."""
         if self.weight is None:
             return residuals.mass.astype(np.int64)
-        return np.bincount(self.labels, minlength=len(residuals.mass))
+        return _lloyd.count(self.labels, len(residuals.mass))
 
     def weight_of(self, first: int, block: np.ndarray) -> np.ndarray | None:
         return None if self.weight is None else self.weight[first : first + len(block)]
@@ -223,20 +226,24 @@ class Problem:
 def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
     """Assign and update from `start` until no label changes or a limit is reached."""
     problem.begin(len(start))
-    centroids, too_few, stopped = start, False, False
+    centroids, too_few = start, False
+    watched = limits.callback is not None
     for n_iter in range(1, limits.max_iter + 1):
-        changed = problem.assign(centroids)
+        changed = problem.assign(centroids, measure=watched)
+        inertia = float(problem.measured().inertias.sum()) if watched else math.nan
         if changed:
             means, too_few = updated(problem, centroids)
         else:
             means, residuals = rebuilt(problem, centroids)
-        stopped = told_to_stop(limits, run, n_iter, changed, problem, centroids, means)
-        if stopped or close(limits, centroids, means):
+        shift = shift_between(centroids, means) if watched or limits.shift else math.inf
+        progress = (run, n_iter, changed, shift, inertia, limits.n_init, limits.max_iter)
+        stopped = told_to_stop(limits, *progress)
+        if stopped or 0 < limits.shift >= shift:
             break
         if not changed and (means is centroids or not problem.assign(means)):
             break
         centroids = means
-    converged = not stopped and (changed == 0 or close(limits, centroids, means))
+    converged = not stopped and (changed == 0 or 0 < limits.shift >= shift)
     if changed or stopped:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
@@ -247,11 +254,6 @@ def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
     return Run(
         means, problem.labels, sizes, residuals.inertias, n_iter, converged, stopped, too_few
     )
-
-
-def close(limits: Limits, centroids: np.ndarray, means: np.ndarray) -> bool:
-    """Whether the centroids' shift is within the tolerance, where there is one."""
-    return limits.shift > 0 and shift_between(centroids, means) <= limits.shift
 
 
 def shift_between(centroids: np.ndarray, means: np.ndarray) -> float:
@@ -270,17 +272,9 @@ def rebuilt(problem: Problem, centroids: np.ndarray) -> tuple[np.ndarray, Residu
     return centroids + means, residuals
 
 
-def told_to_stop(
-    limits: Limits, run: int, n_iter: int, changed: int,
-    problem: Problem, centroids: np.ndarray, means: np.ndarray,
-) -> bool:  # fmt: skip
+def told_to_stop(limits: Limits, *progress: Any) -> bool:
     """Whether the callback or the clock ends the work after this iteration."""
-    stop = False
-    if limits.callback is not None:
-        inertia = float(problem.residuals(centroids).inertias.sum())
-        shift = shift_between(centroids, means)
-        progress = Progress(run, n_iter, changed, shift, inertia, limits.n_init, limits.max_iter)
-        stop = limits.callback(progress) is True
+    stop = limits.callback is not None and limits.callback(Progress(*progress)) is True
     return stop or time.monotonic() > limits.deadline
 
 

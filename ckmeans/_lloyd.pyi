@@ -22,6 +22,7 @@ def accumulate(
     labels: NDArray[np.int32],
     totals: NDArray[np.float64],
 ) -> None: ...
+def count(labels: NDArray[np.int32], k: int) -> NDArray[np.int64]: ...
 def own_distances2(
     X: NDArray[Any],
     centroids: NDArray[np.float64],

@@ -9,7 +9,7 @@ they leave open are decided by `distance2`, so that every label is that of a flo
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uintptr_t
 
 import os
 
@@ -299,6 +299,17 @@ def accumulate(
     with nogil:
         add_rows(&X[0, 0], X.shape[1], X.shape[0], &labels[0], w, &centroids[0, 0], X.shape[1],
                  &totals[0, 0])
+
+
+def count(const int32_t[::1] labels, Py_ssize_t k):
+    """How many rows have each label: (k,) int64."""
+    cdef Py_ssize_t i
+    counts = np.zeros(k, np.int64)
+    cdef int64_t[::1] out = counts
+    with nogil:
+        for i in range(labels.shape[0]):
+            out[labels[i]] += 1
+    return counts
 
 
 def own_distances2(

@@ -21,10 +21,12 @@ _growing = threading.Lock()
 class _Job:
     """Tasks that any number of threads take from, one after another."""
 
-    def __init__(self, function: Callable[..., object], tasks: Iterable[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, function: Callable[..., Iterable[None] | None], tasks: Iterable[tuple[Any, ...]]
+    ) -> None:
         self.function, self.tasks = function, deque(tasks)
         self.lock = threading.Lock()
-        self.guests, self.closed = 0, False
+        self.guests, self.closed, self.dropped = 0, False, False
         self.guests_left = threading.Event()
         self.error: BaseException | None = None
 
@@ -34,7 +36,9 @@ class _Job:
                 task = self.tasks.popleft()
             except IndexError:
                 return
-            self.function(*task)
+            for _ in self.function(*task) or ():
+                if self.dropped:
+                    return
 
     def join(self) -> None:
         """What a worker does with an invitation; one to a finished job is void."""
@@ -46,11 +50,16 @@ class _Job:
             self.work()
         except BaseException as error:  # raised again by the caller
             self.error = error
-            self.tasks.clear()
+            self.drop()
         with self.lock:
             self.guests -= 1
             if not self.guests:
                 self.guests_left.set()
+
+    def drop(self) -> None:
+        """Begin no further task, and end those that can be."""
+        self.dropped = True
+        self.tasks.clear()
 
     def close(self) -> None:
         """Wait for the guests: they write into arrays that the caller owns."""
@@ -62,23 +71,27 @@ class _Job:
         self.guests_left.wait()
 
 
-def each(function: Callable[..., object], tasks: list[tuple[Any, ...]], n_threads: int) -> None:
+def each(
+    function: Callable[..., Iterable[None] | None],
+    tasks: list[tuple[Any, ...]],
+    n_threads: int,
+) -> None:
     """Call ``function(*task)`` for each task on up to `n_threads` threads, this one included.
 
     Returns when all are done. The first error, or an interrupt, drops the tasks not yet begun and
-    is raised once the others have ended.
+    is raised once the others have ended; a long one is a generator, which ends where it yields.
     """
     guests = min(n_threads, len(tasks)) - 1
     if guests < 1:
         for task in tasks:
-            function(*task)
+            deque(function(*task) or (), maxlen=0)
         return
     job = _Job(function, tasks)
     try:
         _invite(job, guests)
         job.work()
     finally:
-        job.tasks.clear()
+        job.drop()
         _closed(job)
     if job.error is not None:
         raise job.error
