@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ckmeans._version import __version__
 
 if TYPE_CHECKING:
+    from ckmeans._config import show_config
     from ckmeans._elbow import elbow
     from ckmeans._iterate import Progress
     from ckmeans._kmeans import kmeans
@@ -19,6 +20,7 @@ __all__ = [
     "__version__",
     "elbow",
     "kmeans",
+    "show_config",
 ]
 
 # Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
@@ -29,6 +31,7 @@ _HOME = {
     "Progress": "_iterate",
     "elbow": "_elbow",
     "kmeans": "_kmeans",
+    "show_config": "_config",
     "datasets": "",
 }
 

@@ -260,6 +260,11 @@ def choose_simd(name=None):
         raise ValueError(f"CKMEANS_SIMD must be baseline, avx2 or avx512, got {name!r}")
     if status == -2:
         raise ValueError(f"CKMEANS_SIMD={name} is not supported by this CPU")
+    return simd_level()
+
+
+def simd_level():
+    """The level in use."""
     return ckm_simd_name().decode()
 
 

@@ -1,0 +1,30 @@
+"""show_config(): what this process computes with."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from ckmeans import _lloyd
+from ckmeans._validation import threads
+from ckmeans._version import __version__
+
+
+def show_config() -> None:
+    """Print the version, the SIMD level in use and the number of threads used by default.
+
+    The environment variable ``CKMEANS_SIMD``, read at import, forces a level: "baseline", "avx2"
+    or "avx512".
+
+    Examples
+    --------
+    >>> import ckmeans
+    >>> ckmeans.show_config()  # doctest: +ELLIPSIS
+    ckmeans ...
+    SIMD level: ...
+    threads: ...
+    """
+    forced = " (CKMEANS_SIMD)" if os.environ.get("CKMEANS_SIMD") else ""
+    print(f"ckmeans {__version__}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"SIMD level: {_lloyd.simd_level()}{forced}")
+    print(f"threads: {threads(None)} by default, the CPUs of this process")

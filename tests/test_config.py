@@ -1,0 +1,48 @@
+"""show_config() names the level that is in use and the default number of threads."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import ckmeans
+from ckmeans._lloyd import choose_simd, simd_level
+from ckmeans._validation import threads
+
+
+def test_shows_the_level_in_use(capsys):
+    try:
+        choose_simd("baseline")
+        ckmeans.show_config()
+    finally:
+        choose_simd(os.environ.get("CKMEANS_SIMD") or None)
+    shown = capsys.readouterr().out
+    assert f"ckmeans {ckmeans.__version__}" in shown
+    assert "SIMD level: baseline" in shown and f"threads: {threads(None)} " in shown
+
+
+def import_with(level):
+    environment = {**os.environ, "CKMEANS_SIMD": level}
+    return subprocess.run(
+        [sys.executable, "-c", "import ckmeans; ckmeans.show_config()"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_environment_forces_a_level():
+    forced = import_with("baseline")
+    assert forced.returncode == 0 and "SIMD level: baseline (CKMEANS_SIMD)" in forced.stdout
+
+
+@pytest.mark.parametrize("level", ["sse9", "AVX2", "avx2 "])
+def test_an_unknown_level_is_an_error(level):
+    failed = import_with(level)
+    assert failed.returncode and "CKMEANS_SIMD must be baseline, avx2 or avx512" in failed.stderr
+
+
+def test_an_empty_level_means_the_best():
+    best = import_with("")
+    choose_simd(None)
+    assert f"SIMD level: {simd_level()}\n" in best.stdout
+    choose_simd(os.environ.get("CKMEANS_SIMD") or None)
