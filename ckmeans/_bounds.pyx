@@ -571,7 +571,7 @@ cdef class Sweep:
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""
         cdef Plan* p = &self.plan
-        self.kept = (*self.kept[:2], centroids)
+        self.kept = (self.kept[0], self.kept[1], centroids)
         p.centroids = &centroids[0, 0]
         if self.residues is None:
             self.residues = np.zeros(self.n_segments * p.k * (p.d + 2))
@@ -638,6 +638,30 @@ cdef class Sweep:
                     memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
                     memcpy(&out[j, 0], &centroids[j, 0], d * sizeof(double))
         return means, n_empty
+
+    def rebuild(self, const double[:, ::1] centroids, const double[:, ::1] residuals):
+        """The means by the residuals, to which the totals are set too; None where the residuals
+        are only rounding."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t j, f
+        cdef double mass, move
+        cdef bint close = True
+        for j in range(p.k):
+            mass = max(residuals[j, p.d], 1e-300)
+            for f in range(p.d):
+                move = 1.8e-15 * (abs(centroids[j, f]) + abs(p.reference[f]))
+                close &= abs(residuals[j, f]) <= mass * move
+        if close:
+            return None
+        means = np.array(centroids)
+        cdef double[:, ::1] out = means
+        for j in range(p.k):
+            mass = residuals[j, p.d]
+            for f in range(p.d):
+                if mass > 0:
+                    out[j, f] += residuals[j, f] / mass
+                self.total_view[j, f] = self.total_view[j, p.d] * (out[j, f] - p.reference[f])
+        return means
 
     @property
     def bounded(self):

@@ -78,15 +78,6 @@ class Run:
         return float(self.cluster_inertias.sum())
 
 
-@dataclass
-class Residuals:
-    """Sums over the rows x of each cluster, whose centroid is c."""
-
-    means: np.ndarray  # (k, d) of x - c
-    mass: np.ndarray  # (k,)
-    inertias: np.ndarray  # (k,) of |x - c|^2
-
-
 class Problem:
     """Rows to cluster, and what is known of them between iterations.
 
@@ -98,7 +89,7 @@ class Problem:
         self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int
     ) -> None:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
-        self.reference = rows[np.array([0, rows.n // 2, rows.n - 1])].mean(axis=0)
+        self.reference = rows.source.middle()
         self.sweep = Sweep(rows.source, weight, self.reference, prune is not False)
 
     def begin(self, k: int) -> None:
@@ -111,7 +102,7 @@ class Problem:
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         """Assign every row and move those that change; returns how many did.
 
-        With `measure`, residuals() need no pass of their own afterwards.
+        With `measure`, the residuals need no pass of their own afterwards.
         """
         n, k = self.rows.n, len(centroids)
         mode = self._mode(k)
@@ -154,18 +145,11 @@ class Problem:
         n_threads = self.n_threads if n * products >= PARALLEL else 1
         _team.each(segment, [(number,) for number in range(self.sweep.n_segments)], n_threads)
 
-    def residuals(self, centroids: np.ndarray) -> Residuals:
-        """What the rows are away from their centroids, in a pass over all of them."""
+    def residuals(self, centroids: np.ndarray) -> np.ndarray:
+        """Sums over each cluster of x - c, of 1 and of |x - c|^2: (k, d + 2)."""
         self.sweep.aim_residuals(centroids)
         self._each_segment(self.sweep.add)
-        return self.measured()
-
-    def measured(self) -> Residuals:
-        """The same, of an assignment that was asked to measure."""
-        totals = self.sweep.residuals()
-        mass = totals[:, -2]
-        means = totals[:, :-2] / np.where(mass > 0, mass, 1.0)[:, None]
-        return Residuals(means, mass, totals[:, -1])
+        return self.sweep.residuals()
 
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
@@ -213,11 +197,11 @@ class Problem:
                 return False
         return True
 
-    def sizes(self, residuals: Residuals) -> np.ndarray:
+    def sizes(self, residuals: np.ndarray) -> np.ndarray:
         """Rows of each cluster."""
         if self.weight is None:
-            return residuals.mass.astype(np.int64)
-        return _lloyd.count(self.labels, len(residuals.mass))
+            return residuals[:, -2].astype(np.int64)
+        return _lloyd.count(self.labels, len(residuals))
 
     def weight_of(self, first: int, block: np.ndarray) -> np.ndarray | None:
         return None if self.weight is None else self.weight[first : first + len(block)]
@@ -230,7 +214,7 @@ def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
     watched = limits.callback is not None
     for n_iter in range(1, limits.max_iter + 1):
         changed = problem.assign(centroids, measure=watched)
-        inertia = float(problem.measured().inertias.sum()) if watched else math.nan
+        inertia = float(problem.sweep.residuals()[:, -1].sum()) if watched else math.nan
         if changed:
             means, too_few = updated(problem, centroids)
         else:
@@ -247,12 +231,12 @@ def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
     if changed or stopped:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
-        residuals = problem.measured()
+        residuals = problem.sweep.residuals()
     elif means is not centroids:
         residuals = problem.residuals(means)
     sizes = problem.sizes(residuals)
     return Run(
-        means, problem.labels, sizes, residuals.inertias, n_iter, converged, stopped, too_few
+        means, problem.labels, sizes, residuals[:, -1].copy(), n_iter, converged, stopped, too_few
     )
 
 
@@ -260,16 +244,12 @@ def shift_between(centroids: np.ndarray, means: np.ndarray) -> float:
     return float(np.square(means - centroids).sum())
 
 
-def rebuilt(problem: Problem, centroids: np.ndarray) -> tuple[np.ndarray, Residuals]:
+def rebuilt(problem: Problem, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The means added anew: the very centroids, unless the moves between sums have cost digits;
     and the residuals to the centroids."""
     residuals = problem.residuals(centroids)
-    means = residuals.means
-    rounding = 8 * np.finfo(np.float64).eps * (np.abs(centroids) + np.abs(problem.reference))
-    if (np.abs(means) <= rounding).all():
-        return centroids, residuals
-    problem.sums[:] = problem.mass[:, None] * (centroids + means - problem.reference)
-    return centroids + means, residuals
+    means = problem.sweep.rebuild(centroids, residuals)
+    return (centroids if means is None else means), residuals
 
 
 def told_to_stop(limits: Limits, *progress: Any) -> bool:

@@ -57,6 +57,8 @@ class Rows:
 
     def first_bad(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         """Row and column of the first element of X that is not within +-limit; NaN is not."""
+        if self.n == self.block_rows:
+            return self.source.first_bad(0, self.n, limit)
         found: list[tuple[int, int]] = []
 
         def look(first: int, last: int) -> None:
