@@ -30,6 +30,7 @@ def own_distances2(
     labels: NDArray[np.int32],
     out: NDArray[np.float64],
 ) -> None: ...
-def all_distances2(
-    X: NDArray[Any], centroids: NDArray[np.float64], out: NDArray[np.float64]
+def all_distances(
+    X: NDArray[np.float64], columns: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None: ...
+def columns_of(centroids: NDArray[np.float64]) -> NDArray[np.float64]: ...

@@ -46,6 +46,10 @@ cdef extern from "_tiles/tiles.h" nogil:
         int32_t* const* lists, Py_ssize_t* counts)
     Py_ssize_t ckm_changed(const int32_t* before, const int32_t* after, Py_ssize_t m,
                            int32_t* rows)
+    enum:
+        CKM_WIDTH
+    void ckm_all_distances(const double* X, Py_ssize_t m, Py_ssize_t d, const double* columns,
+                           Py_ssize_t stride, Py_ssize_t k, double* out)
     void ckm_move_f32(const float* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
                       const int32_t* before, const int32_t* after, const double* shift,
                       double* totals)
@@ -328,13 +332,24 @@ def own_distances2(
             out[i] = distance2(&X[i, 0], &centroids[labels[i], 0], X.shape[1])
 
 
-def all_distances2(const real[:, ::1] X, const double[:, ::1] centroids, double[:, ::1] out):
-    """Squared distance of each row to every centroid: out (n, k)."""
-    cdef Py_ssize_t i, j
-    with nogil:
-        for i in range(X.shape[0]):
-            for j in range(centroids.shape[0]):
-                out[i, j] = distance2(&X[i, 0], &centroids[j, 0], X.shape[1])
+def all_distances(
+    const double[:, ::1] X,                # in   (n, d)
+    const double[:, ::1] columns,          # in   (d, k or more) centroids, from columns_of()
+    double[:, ::1] out,                    # out  (n, k) distances
+):
+    """Euclidean distance of each row to every centroid."""
+    if X.shape[0]:
+        with nogil:
+            ckm_all_distances(&X[0, 0], X.shape[0], X.shape[1], &columns[0, 0], columns.shape[1],
+                              out.shape[1], &out[0, 0])
+
+
+def columns_of(centroids):
+    """The columns of centroids (k, d) as all_distances() takes them."""
+    k, d = centroids.shape
+    columns = np.zeros((d, -(-k // CKM_WIDTH) * CKM_WIDTH))
+    columns[:, :k] = centroids.T
+    return columns
 
 
 choose_simd(os.environ.get("CKMEANS_SIMD") or None)

@@ -77,15 +77,15 @@ class KMeansResult:
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n, k), float64."""
         rows, centroids = self._rows(X), self._computed_centroids()
-        squares = np.empty((rows.n, len(centroids)))
+        columns = _lloyd.columns_of(centroids)
+        distances = np.empty((rows.n, len(centroids)))
 
         def measure(first: int, last: int) -> None:
-            part = squares[first:last]
-            _lloyd.all_distances2(rows.block(first, last), centroids, part)
-            np.sqrt(part, out=part)
+            block = rows.block(first, last, np.float64)
+            _lloyd.all_distances(block, columns, distances[first:last])
 
         rows.each_block(measure, valid.threads(None))
-        return squares
+        return distances
 
     def distances(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.

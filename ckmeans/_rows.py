@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +39,12 @@ class Rows:
         for first in range(0, self.n, self.block_rows):
             yield first, self.block(first, min(self.n, first + self.block_rows))
 
-    def block(self, first: int, last: int) -> np.ndarray:
-        if self.native:
+    def block(self, first: int, last: int, dtype: Any = None) -> np.ndarray:
+        """Rows first..last-1; in float64 instead, if asked to."""
+        dtype = dtype or self.dtype
+        if self.native and dtype == self.dtype:
             return self.X[first:last]
-        converted = np.empty((last - first, self.d), dtype=self.dtype)
+        converted = np.empty((last - first, self.d), dtype=dtype)
         self.source.read(first, last, converted)
         return converted
 

@@ -90,7 +90,7 @@ cdef class Source:
             raise ValueError(f"out must have shape {(count, self.d)}, got {out.shape}")
         if count == 0:
             return 0
-        if self.single:
+        if self.single and out.itemsize == sizeof(float):
             out32 = out
             with nogil:
                 read_rows(&self.c, self.d, first, rows, count, &out32[0, 0])
@@ -106,12 +106,12 @@ cdef class Source:
         return self.in_place() != NULL
 
     def read(self, Py_ssize_t first, Py_ssize_t last, out):
-        """Rows first..last-1 into out (last - first, d), float32 if `single`, else float64."""
+        """Rows first..last-1 into out (last - first, d), float64 or, if `single`, float32."""
         self.check(first, last)
         self.convert(first, NULL, last - first, out)
 
     def gather(self, Py_ssize_t first, const int32_t[::1] rows, out):
-        """Rows first + rows[i] into out (m, d), float32 if `single`, else float64."""
+        """Rows first + rows[i] into out (m, d), float64 or, if `single`, float32."""
         cdef Py_ssize_t i, m = rows.shape[0]
         for i in range(m):
             self.check(first + rows[i], first + rows[i] + 1)

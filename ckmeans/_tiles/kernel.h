@@ -371,6 +371,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
     return n_undecided;
 }
 
+#include "distances.h"
 #include "filter.h"
 #include "read.h"
 #include "update.h"

@@ -182,18 +182,20 @@ static const struct level {
     const char *name;
     int (*supported)(void);
     ptrdiff_t (*changed)(const int32_t *, const int32_t *, ptrdiff_t, int32_t *);
+    void (*all_distances)(const double *, ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t,
+                          ptrdiff_t, double *);
     const table_f32 *f32;
     const table_f64 *f64;
     const update_f32 *update_f32;
     const update_f64 *update_f64;
 } levels[] = {
-    {"baseline", always, changed_f32_baseline, &level_f32_baseline, &level_f64_baseline,
-     &update_f32_baseline, &update_f64_baseline},
+    {"baseline", always, changed_f32_baseline, all_distances_f64_baseline, &level_f32_baseline,
+     &level_f64_baseline, &update_f32_baseline, &update_f64_baseline},
 #if X86_LEVELS
-    {"avx2", has_avx2, changed_f32_avx2, &level_f32_avx2, &level_f64_avx2, &update_f32_avx2,
-     &update_f64_avx2},
-    {"avx512", has_avx512, changed_f32_avx512, &level_f32_avx512, &level_f64_avx512,
+    {"avx2", has_avx2, changed_f32_avx2, all_distances_f64_avx2, &level_f32_avx2, &level_f64_avx2,
      &update_f32_avx2, &update_f64_avx2},
+    {"avx512", has_avx512, changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512,
+     &level_f64_avx512, &update_f32_avx2, &update_f64_avx2},
 #endif
 };
 
@@ -344,4 +346,12 @@ ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, 
     const ptrdiff_t found = first_bad(source, d, first, count, limit, largest);
     restore_mode(before);
     return found;
+}
+
+void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *columns,
+                       ptrdiff_t stride, ptrdiff_t k, double *out)
+{
+    const float_mode before = ieee_mode();
+    chosen->all_distances(X, m, d, columns, stride, k, out);
+    restore_mode(before);
 }

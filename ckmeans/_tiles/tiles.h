@@ -161,4 +161,12 @@ void ckm_read_f64(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, const 
 ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, ptrdiff_t count,
                         double limit, double *largest);
 
+/* The distance of each of m rows X (m, d) to each centroid: out (m, k). columns (d, stride) holds
+ * the centroids' coordinates side by side, with any numbers from k up to a stride that is a
+ * multiple of CKM_WIDTH. The squares under the roots are float64 sums in the order of the columns,
+ * without FMA. */
+#define CKM_WIDTH 16
+void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *columns,
+                       ptrdiff_t stride, ptrdiff_t k, double *out);
+
 #endif
