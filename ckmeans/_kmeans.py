@@ -111,7 +111,7 @@ def kmeans(
     weight = valid.weights(sample_weight, rows.n)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
-    rng = valid.generator(seed)
+    rng = valid.generator(seed, wanted=isinstance(init, str))
 
     problem = Problem(rows, weight, prune, n_threads)
     best: Run | None = None

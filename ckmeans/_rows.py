@@ -12,6 +12,7 @@ from ckmeans._source import Source
 
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
 PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more than it saves
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Rows:
@@ -30,7 +31,7 @@ class Rows:
         self.X, self.offset, self.scale = X, offset, scale
         self.n, self.d = X.shape
         self.source = Source(X, offset, scale)
-        self.dtype = np.dtype(np.float32 if self.source.single else np.float64)
+        self.dtype = FLOAT32 if self.source.single else FLOAT64
         self.native = self.source.native
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.d))
 

@@ -161,12 +161,15 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
-    check_finite(Rows(centroids), "init")
+    if not (np.abs(centroids) <= LARGEST).all():
+        check_finite(Rows(centroids), "init")
     return np.array(centroids, dtype=np.float64, order="C")
 
 
-def generator(seed: Any) -> Any:
-    """What numpy.random.default_rng makes of the seed."""
+def generator(seed: Any, wanted: bool = True) -> Any:
+    """What numpy.random.default_rng makes of the seed; None for none that is not wanted."""
+    if seed is None and not wanted:
+        return None
     from numpy.random import default_rng
 
     if isinstance(seed, (bool, np.bool_, str, float)):
