@@ -161,9 +161,10 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
+    given, centroids = centroids, np.array(centroids, dtype=np.float64, order="C")
     if not (np.abs(centroids) <= LARGEST).all():
-        check_finite(Rows(centroids), "init")
-    return np.array(centroids, dtype=np.float64, order="C")
+        check_finite(Rows(given), "init")
+    return centroids
 
 
 def generator(seed: Any, wanted: bool = True) -> Any:
