@@ -462,6 +462,8 @@ cdef class Sweep:
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
                     at += self.add_panel(chosen[:size], at, size)
+        else:
+            self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(centroids, at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.bounds_at = None if mode == C_PLAIN else centroids
