@@ -30,9 +30,21 @@ def import_with(level):
     )  # fmt: skip
 
 
-def test_the_environment_forces_a_level():
-    forced = import_with("baseline")
-    assert forced.returncode == 0 and "SIMD level: baseline (CKMEANS_SIMD)" in forced.stdout
+def test_the_environment_forces_a_level(level):
+    forced = import_with(level)
+    assert forced.returncode == 0 and f"SIMD level: {level} (CKMEANS_SIMD)" in forced.stdout
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+def test_a_level_is_there_or_an_error(level):
+    try:
+        assert choose_simd(level) == simd_level() == level
+    except ValueError as error:
+        assert str(error) == f"CKMEANS_SIMD={level} is not supported by this CPU"
+        failed = import_with(level)
+        assert failed.returncode and f"ValueError: {error}" in failed.stderr
+    finally:
+        choose_simd(os.environ.get("CKMEANS_SIMD") or None)
 
 
 @pytest.mark.parametrize("level", ["sse9", "AVX2", "avx2 "])

@@ -1,12 +1,10 @@
 """Rows of every layout, element type and SIMD level: the bits that NumPy's astype gives."""
 
-import os
 import threading
 
 import numpy as np
 import pytest
 
-from ckmeans._lloyd import choose_simd
 from ckmeans._source import Source
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "f2", "f4", "f8", "u4", "i4", "u8", "i8"]
@@ -45,16 +43,6 @@ LAYOUTS = {
     "unaligned Fortran": lambda draw, n, d: unaligned(draw(d, n)).T,
     "unaligned columns": lambda draw, n, d: unaligned(draw(n, d + 2))[:, 1 : d + 1],
 }
-
-
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def level(request):
-    try:
-        choose_simd(request.param)
-    except ValueError:
-        pytest.skip("not supported by this CPU")
-    yield request.param
-    choose_simd(os.environ.get("CKMEANS_SIMD") or None)
 
 
 def random_bits(dtype, seed=0):

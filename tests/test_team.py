@@ -1,0 +1,352 @@
+"""A team of threads: every task once, errors and interrupts in the caller, forks, exits."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import oracle
+import pytest
+
+from ckmeans import _team, kmeans
+
+SOON = 30  # seconds, for what takes milliseconds unless it hangs
+
+
+@pytest.fixture
+def threads_for_all(monkeypatch):
+    """Threads work on small problems too."""
+    monkeypatch.setattr("ckmeans._iterate.PARALLEL", 1)
+    monkeypatch.setattr("ckmeans._rows.PARALLEL", 1)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_tasks", [0, 1, 2, 7, 500])
+def test_every_task_runs_once(n_threads, n_tasks):
+    done = []
+    _team.each(lambda i, j: done.append((i, j)), [(i, -i) for i in range(n_tasks)], n_threads)
+    assert sorted(done) == [(i, -i) for i in range(n_tasks)]
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+def test_that_many_threads_work_at_once(n_threads):
+    meeting, ids = threading.Barrier(n_threads), []
+
+    def meet(_):
+        meeting.wait(SOON)
+        ids.append(threading.get_ident())
+
+    _team.each(meet, [(i,) for i in range(n_threads)], n_threads)
+    assert len(set(ids)) == n_threads and threading.get_ident() in ids
+
+
+def test_one_thread_is_the_caller_and_keeps_the_order():
+    done = []
+    _team.each(lambda i: done.append((i, threading.get_ident())), [(i,) for i in range(9)], 1)
+    assert done == [(i, threading.get_ident()) for i in range(9)]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 8])
+def test_an_error_is_raised_and_the_rest_dropped(n_threads):
+    begun = []
+
+    def task(i):
+        begun.append(i)
+        if i == 3:
+            raise RuntimeError("three")
+        time.sleep(0.001)
+
+    with pytest.raises(RuntimeError, match="three"):
+        _team.each(task, [(i,) for i in range(1000)], n_threads)
+    assert len(begun) < 500
+    count = len(begun)
+    time.sleep(0.02)
+    assert len(begun) == count, "a task began after each() had returned"
+
+
+def test_an_error_of_a_guest_is_raised_in_the_caller():
+    caller, failed = threading.get_ident(), threading.Event()
+    begun = []
+
+    def task(i):
+        begun.append(i)
+        if threading.get_ident() != caller:
+            failed.set()
+            raise RuntimeError("a guest's")
+        failed.wait(SOON)
+        time.sleep(0.001)
+
+    with pytest.raises(RuntimeError, match="a guest's"):
+        _team.each(task, [(i,) for i in range(1000)], 2)
+    assert len(begun) < 500
+    done = []
+    _team.each(done.append, [(i,) for i in range(9)], 2)
+    assert len(done) == 9, "the team goes on"
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_generator_runs_to_its_end(n_threads):
+    done = []
+
+    def task(i):
+        for j in range(5):
+            done.append((i, j))
+            yield
+
+    _team.each(task, [(i,) for i in range(20)], n_threads)
+    assert sorted(done) == [(i, j) for i in range(20) for j in range(5)]
+
+
+@pytest.mark.parametrize("guest_fails", [False, True])
+def test_an_error_ends_generators_where_they_yield(guest_fails):
+    caller, meeting, steps = threading.get_ident(), threading.Barrier(2), []
+
+    def task(_):
+        meeting.wait(SOON)
+        if (threading.get_ident() == caller) != guest_fails:
+            raise RuntimeError("ours")
+        for _ in range(1000):
+            steps.append(True)
+            time.sleep(0.001)
+            yield
+
+    with pytest.raises(RuntimeError, match="ours"):
+        _team.each(task, [(0,), (1,)], 2)
+    assert len(steps) < 500
+
+
+def test_each_waits_for_its_guests():
+    """They write into arrays that the caller owns; so too after an error of the caller's."""
+    caller, inside, done = threading.get_ident(), threading.Event(), []
+
+    def task(_):
+        if threading.get_ident() == caller:
+            inside.wait(SOON)
+            raise RuntimeError("the caller's")
+        inside.set()
+        time.sleep(0.1)
+        done.append(True)
+
+    with pytest.raises(RuntimeError, match="the caller's"):
+        _team.each(task, [(0,), (1,)], 2)
+    assert done
+
+
+def test_an_interrupt_waits_for_the_guests_too():
+    caller, inside, done = threading.get_ident(), threading.Event(), []
+
+    def task(_):
+        if threading.get_ident() == caller:
+            inside.wait(SOON)
+            return
+        inside.set()
+        time.sleep(0.05)  # the caller waits for this task by now
+        signal.pthread_kill(caller, signal.SIGINT)
+        time.sleep(0.1)
+        done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        _team.each(task, [(0,), (1,)], 2)
+    assert done
+
+
+def test_an_interrupt_between_invitations_leaves_no_guest_behind(monkeypatch):
+    class Interrupted:
+        def put(self, job):
+            real.put(job)
+            raise KeyboardInterrupt
+
+    def task(i):
+        begun.append(i)
+        time.sleep(0.01)
+
+    begun, real = [], _team._invitations
+    _team.each(lambda _: time.sleep(0.001), [(i,) for i in range(9)], 3)  # the threads are there
+    monkeypatch.setattr(_team, "_invitations", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        _team.each(task, [(i,) for i in range(200)], 3)
+    count = len(begun)
+    time.sleep(0.1)
+    assert len(begun) == count < 200
+
+
+def test_each_inside_of_each():
+    done = []
+
+    def outer(i):
+        _team.each(lambda j: done.append((i, j)), [(j,) for j in range(5)], 3)
+
+    _team.each(outer, [(i,) for i in range(20)], 3)
+    assert sorted(done) == [(i, j) for i in range(20) for j in range(5)]
+
+
+@pytest.fixture
+def problem():
+    """Three segments."""
+    return np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+
+
+def test_segments_are_shared_between_threads(threads_for_all, monkeypatch, problem):
+    each, ids = _team.each, set()
+
+    def noted(function, tasks, n_threads):
+        meeting = threading.Barrier(2)
+
+        def task(*arguments):
+            if len(tasks) == 3 and arguments[0] < 2:  # the first two segments, at the same time
+                meeting.wait(SOON)
+                ids.add(threading.get_ident())
+            yield from function(*arguments) or ()
+
+        each(task, tasks, n_threads)
+
+    expected = kmeans(problem, 8, init=problem[:8], n_threads=1)
+    monkeypatch.setattr("ckmeans._team.each", noted)
+    oracle.assert_same_bits(kmeans(problem, 8, init=problem[:8], n_threads=2), expected)
+    assert threading.get_ident() in ids and len(ids) > 1
+
+
+def test_kmeans_in_a_callback(threads_for_all, problem):
+    expected, inner = kmeans(problem, 8, 0, n_threads=1), []
+
+    def callback(progress):
+        if progress.iteration < 4:
+            inner.append(kmeans(problem, 8, 0, n_threads=3))
+
+    oracle.assert_same_bits(kmeans(problem, 8, 0, n_threads=3, callback=callback), expected)
+    assert len(inner) == 3
+    for result in inner:
+        oracle.assert_same_bits(result, expected)
+
+
+def test_several_callers_at_once(threads_for_all, problem):
+    expected, results = [kmeans(problem, 8, seed, n_threads=1) for seed in range(4)], {}
+
+    def work(seed):
+        results[seed] = [kmeans(problem, 8, seed, n_threads=3) for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    for seed in range(4):
+        for result in results[seed]:
+            oracle.assert_same_bits(result, expected[seed])
+
+
+# --- What needs a process of its own ---
+
+COMMON = """
+import os, signal, sys, threading, time
+import numpy as np
+from ckmeans import _iterate, _rows, kmeans
+_iterate.PARALLEL = _rows.PARALLEL = 1
+X = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+def labels(n_threads=2):
+    return kmeans(X, 8, 0, n_threads=n_threads).labels
+"""
+
+
+def in_a_process(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", COMMON + code, *arguments],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+IN_CHILDREN = """
+def in_a_child():
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        os._exit(not (labels() == expected).all())
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+AFTER_USE = """
+expected = labels()
+print([in_a_child() for _ in range(3)], (labels() == expected).all())
+"""
+
+WHILE_IN_USE = """
+expected = labels()
+stop = False
+def work():
+    while not stop: labels(3)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+print([in_a_child() for _ in range(8)])
+stop = True
+for thread in threads: thread.join()
+"""
+
+IN_A_GRANDCHILD = """
+expected = labels()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit((labels() == expected).all() and in_a_child())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize(
+    ("code", "output"),
+    [(AFTER_USE, "[0, 0, 0] True"), (WHILE_IN_USE, f"{[0] * 8}"), (IN_A_GRANDCHILD, "0")],
+    ids=["after use", "while in use", "twice"],
+)
+def test_a_forked_child_makes_its_own_team(code, output):
+    run = in_a_process(IN_CHILDREN + code)
+    assert run.returncode == 0 and run.stdout.strip() == output, run
+
+
+EXIT_AT_REST = "labels(8)"
+EXIT_AT_WORK = """
+def work():
+    while True: labels(8)
+for _ in range(3): threading.Thread(target=work, daemon=True).start()
+time.sleep(0.2)
+"""
+EXIT_IN_A_HANDLER = "import atexit; atexit.register(labels, 8)"
+
+
+@pytest.mark.parametrize("code", [EXIT_AT_REST, EXIT_AT_WORK, EXIT_IN_A_HANDLER])
+def test_the_interpreter_exits(code):
+    run = in_a_process(code)
+    assert run.returncode == 0 and run.stderr == "", run
+
+
+# One iteration of 8e5 x 256 by 1000 centroids: 50 pieces of 4032 rows for each of 16 segments.
+INTERRUPTED = """
+Problem, begin, problems = _iterate.Problem, _iterate.Problem.begin, []
+Problem.begin = lambda self, k: (begin(self, k), problems.append(self))
+def n_assigned():
+    return sum((p.labels >= 0).sum() for p in problems)
+def interrupt():
+    global before
+    while not n_assigned(): time.sleep(0.001)
+    before = n_assigned()
+    os.kill(os.getpid(), signal.SIGINT)
+X = np.broadcast_to(np.arange(256, dtype=np.uint8), (800_000, 256))
+start = np.random.default_rng(0).uniform(0, 255, (1000, 256))
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    kmeans(X, 1000, init=start, n_threads=int(sys.argv[1]), algorithm=sys.argv[2])
+except KeyboardInterrupt:
+    print(n_assigned() - before)
+    raise
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize("algorithm", ["lloyd", "hamerly"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupt_stops_every_thread_within_a_long_iteration(n_threads, algorithm):
+    run = in_a_process(INTERRUPTED, str(n_threads), algorithm)
+    assert run.returncode == -signal.SIGINT and "KeyboardInterrupt" in run.stderr, run
+    assert int(run.stdout) <= 3 * 4032 * n_threads
