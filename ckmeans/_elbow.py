@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._kmeans import kmeans
+from ckmeans._iterate import Limits, Problem, Run, lloyd
+from ckmeans._kmeans import checked_limits, finished, kmeans, starts
 from ckmeans._results import ElbowResult, KMeansResult
-from ckmeans._rows import Rows
-from ckmeans._starts import starting_rows
+from ckmeans._starts import optimal_column
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
 # chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,
@@ -31,7 +31,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         The numbers of clusters in any order; an int K stands for 1..K.
     seed : as `numpy.random.default_rng` takes it
     **kmeans_options
-        Options of `kmeans`; an array as `init` is refused, since it has one k.
+        Options of `kmeans` for each clustering; an array as `init` is refused, since it has one k.
 
     Returns
     -------
@@ -56,36 +56,46 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     >>> elbow(xclara(), 10, seed=0, n_init=3).knee
     3
     """
-    known = set(inspect.signature(kmeans).parameters) - {"X", "k", "seed"}
-    for name in kmeans_options:
-        if name not in known:
-            raise TypeError(f"elbow() has no option {name!r}; it takes {sorted(known)}")
-    options = dict(kmeans_options)
-    init = options.pop("init", "k-means++")
+    options = all_options(kmeans_options)
+    n_threads = valid.threads(options["n_threads"])
+    rows = valid.finite_rows(X, options["scale"], n_threads)
+    ks = cluster_numbers(ks, rows.n)
+    init = valid.starting_centroids(options["init"], ks[-1], rows.d)
     if not isinstance(init, str):
         raise ValueError('init must be "k-means++" or "random" for an elbow, got an array')
-    rows = valid.finite_rows(X, options.get("scale"))
-    ks = cluster_numbers(ks, rows.n)
-    valid.starting_centroids(init, ks[-1], rows.d)
-    weight = valid.weights(options.get("sample_weight"), rows.n)
-    n_init = valid.integer(options.pop("n_init", 1), "n_init", 1)
+    weight = valid.weights(options["sample_weight"], rows.n)
+    limited = [options[name] for name in ("n_init", "max_iter", "tol", "max_seconds", "callback")]
+    limits = checked_limits(rows, *limited)
+    problem = Problem(rows, weight, valid.pruning(options["algorithm"]), n_threads)
     rng = valid.generator(seed)
 
-    if rows.d == 1 and init == "k-means++":
-        results = [kmeans(X, k, rng, n_init=n_init, **options) for k in ks]
-    else:
-        seedings = [starting_rows(rows, ks[-1], rng, weight, init) for _ in range(n_init)]
-        results = []
-        for k in ks:
-            best = best_of([kmeans(X, k, init=rows.original(s[:k]), **options) for s in seedings])
-            if results and best.inertia > results[-1].inertia:
-                start = extended(rows, results[-1], k, seedings[0])
-                best = lower(kmeans(X, k, init=start, **options), best)
-            results.append(best)
+    seedings = list(starts(rows, ks[-1], rng, weight, init, limits.n_init))
+    results: list[KMeansResult] = []
+    smaller = None
+    for k in ks:
+        limits = checked_limits(rows, *limited)
+        if rows.d == 1 and init == "k-means++" and k < ks[-1]:
+            first = [optimal_column(rows, k, weight)]
+        else:
+            first = [seeding[:k] for seeding in seedings]
+        runs = [lloyd(problem, start, limits, i) for i, start in enumerate(first)]
+        best = best_of(runs, smaller, seedings[0], problem, limits)
+        run_inertias = [run.inertia for run in runs]
+        results.append(finished(rows, best, best.stopped, run_inertias, limits.n_init))
+        smaller = best
     # What is left of a rise is the rounding of equal inertias.
     inertias = np.minimum.accumulate([result.inertia for result in results])
     knee, reason = knee_of(np.array(ks), inertias)
     return ElbowResult(np.array(ks), inertias, knee, reason, tuple(results))
+
+
+def all_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of kmeans(), those not given at their defaults."""
+    known = dict(list(inspect.signature(kmeans).parameters.items())[3:])
+    for name in given:
+        if name not in known:
+            raise TypeError(f"elbow() has no option {name!r}; it takes {sorted(known)}")
+    return {name: given.get(name, parameter.default) for name, parameter in known.items()}
 
 
 def cluster_numbers(ks: Any, n: int) -> list[int]:
@@ -100,24 +110,27 @@ def cluster_numbers(ks: Any, n: int) -> list[int]:
     return numbers
 
 
-def best_of(results: list[KMeansResult]) -> KMeansResult:
-    """The run of least inertia, with the inertias of all."""
-    from dataclasses import replace
+def best_of(
+    runs: list[Run], smaller: Run | None, seeding: np.ndarray, problem: Problem, limits: Limits
+) -> Run:
+    """The run of least inertia: less than that of the smaller clustering, which has fewer
+    centroids."""
+    best = min(runs, key=inertia_of)
+    if smaller is None or best.inertia <= smaller.inertia:
+        return best
+    start = extended(smaller, len(best.centroids), seeding)
+    return min(best, lloyd(problem, start, limits, len(runs)), key=inertia_of)
 
-    best = min(results, key=lambda result: result.inertia)
-    return replace(best, run_inertias=np.array([result.inertia for result in results]))
+
+def inertia_of(run: Run) -> float:
+    return run.inertia
 
 
-def lower(candidate: KMeansResult, result: KMeansResult) -> KMeansResult:
-    return candidate if candidate.inertia <= result.inertia else result
-
-
-def extended(rows: Rows, smaller: KMeansResult, k: int, seeding: np.ndarray) -> np.ndarray:
+def extended(smaller: Run, k: int, seeding: np.ndarray) -> np.ndarray:
     """The smaller clustering's centroids and the seeds farthest from them, k in all."""
-    have = rows.original(seeding)
-    distance = smaller.distances(have)
-    extra = np.argsort(-distance, kind="stable")[: k - len(smaller.centroids)]
-    return np.concatenate([smaller.centroids, have[extra]])
+    squares = np.square(seeding[:, None] - smaller.centroids).sum(axis=2).min(axis=1)
+    extra = np.argsort(-squares, kind="stable")[: k - len(smaller.centroids)]
+    return np.concatenate([smaller.centroids, seeding[extra]])
 
 
 def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | None]:
