@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._iterate import Limits, Problem, Run, lloyd
-from ckmeans._kmeans import checked_limits, finished, kmeans, starts
+from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd
+from ckmeans._kmeans import checked_limits, finished, kmeans, solved, starts
+from ckmeans._refine import refined
 from ckmeans._results import ElbowResult, KMeansResult
 from ckmeans._starts import optimal_column
 
@@ -67,6 +68,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     limited = [options[name] for name in ("n_init", "max_iter", "tol", "max_seconds", "callback")]
     limits = checked_limits(rows, *limited)
     problem = Problem(rows, weight, valid.pruning(options["algorithm"]), n_threads)
+    refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
     seedings = list(starts(rows, ks[-1], rng, weight, init, limits.n_init))
@@ -74,12 +76,14 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     smaller = None
     for k in ks:
         limits = checked_limits(rows, *limited)
-        if rows.d == 1 and init == "k-means++" and k < ks[-1]:
+        if solved(rows, init) and k < ks[-1]:
             first = [optimal_column(rows, k, weight)]
         else:
             first = [seeding[:k] for seeding in seedings]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(first)]
         best = best_of(runs, smaller, seedings[0], problem, limits)
+        if refine and not solved(rows, init):
+            best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
         results.append(finished(rows, best, best.stopped, run_inertias, limits.n_init))
         smaller = best
@@ -120,10 +124,6 @@ def best_of(
         return best
     start = extended(smaller, len(best.centroids), seeding)
     return min(best, lloyd(problem, start, limits, len(runs)), key=inertia_of)
-
-
-def inertia_of(run: Run) -> float:
-    return run.inertia
 
 
 def extended(smaller: Run, k: int, seeding: np.ndarray) -> np.ndarray:

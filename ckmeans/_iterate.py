@@ -81,6 +81,10 @@ class Run:
         return float(self.cluster_inertias.sum())
 
 
+def inertia_of(run: Run) -> float:
+    return run.inertia
+
+
 class Problem:
     """Rows to cluster, and what is known of them between iterations.
 

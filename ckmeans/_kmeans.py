@@ -12,6 +12,7 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd
+from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
 from ckmeans._starts import optimal_column, starting_rows
@@ -31,6 +32,7 @@ def kmeans(
     max_seconds: float | None = None,
     algorithm: str = "auto",
     n_threads: int | None = None,
+    refine: str | None = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> KMeansResult:
     """Exact k-means clustering by Lloyd's algorithm.
@@ -67,6 +69,10 @@ def kmeans(
         [4]_ those that its bounds leave open, "auto" changes between the two.
     n_threads : int, optional
         Threads to use at most; the CPUs of this process for None. Does not change the result.
+    refine : {None, "swap"}
+        "swap" goes on after the fixed point: it moves centroids from where they are of little use
+        to where the error is [5]_, as long as that lowers the inertia, and ends in a fixed point
+        again. Never worse than without.
     callback : callable, optional
         Called with a `Progress` after each iteration; stops the work by returning True.
 
@@ -93,6 +99,7 @@ def kmeans(
     .. [3] X. Wu, "Optimal quantization by matrix searching", Journal of Algorithms 12 (1991)
        663-673.
     .. [4] G. Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
+    .. [5] B. Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
 
     Examples
     --------
@@ -111,7 +118,8 @@ def kmeans(
     weight = valid.weights(sample_weight, rows.n)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
-    rng = valid.generator(seed, wanted=isinstance(init, str))
+    refine = valid.refinement(refine)
+    rng = valid.generator(seed, wanted=isinstance(init, str) or refine is not None)
 
     problem = Problem(rows, weight, prune, n_threads)
     best: Run | None = None
@@ -123,7 +131,14 @@ def kmeans(
         if run.stopped:
             break
     assert best is not None
+    if refine and not solved(rows, init):
+        best = refined(problem, best, limits, rng)
     return finished(rows, best, run.stopped, inertias, limits.n_init)
+
+
+def solved(rows: Rows, init: Any) -> bool:
+    """Whether the start is the global optimum already."""
+    return rows.d == 1 and isinstance(init, str) and init == "k-means++"
 
 
 def starts(
@@ -132,7 +147,7 @@ def starts(
     """The starting centroids of each run; a start without chance in it comes once."""
     if not isinstance(init, str):
         yield init if rows.scale is None else (init - rows.offset) / rows.scale
-    elif rows.d == 1 and init == "k-means++":
+    elif solved(rows, init):
         yield optimal_column(rows, k, weight)
     else:
         for _ in range(n_init):

@@ -190,6 +190,12 @@ def pruning(algorithm: Any) -> bool | None:
     return ALGORITHMS[algorithm]
 
 
+def refinement(refine: Any) -> str | None:
+    if refine is not None and (not isinstance(refine, str) or refine != "swap"):
+        raise ValueError(f'refine must be None or "swap", got {refine!r}')
+    return refine
+
+
 def threads(n_threads: Any) -> int:
     """How many threads to use; the CPUs of this process for None."""
     if n_threads is not None:

@@ -1,0 +1,115 @@
+"""refine="swap": never worse, a fixed point, and out of local minima that Lloyd stays in."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ckmeans import elbow, kmeans
+
+
+def grid(side, rows_each, noise, seed=0):
+    """Gaussian clusters on a square grid."""
+    rng = np.random.default_rng(seed)
+    centres = np.stack(np.meshgrid(range(side), range(side)), axis=-1).reshape(-1, 2)
+    return np.repeat(centres, rows_each, axis=0) + noise * rng.normal(size=(side**2 * rows_each, 2))
+
+
+def assert_fixed_point(X, result, weight=None):
+    squares = np.square(X[:, None] - result.centroids).sum(axis=2)
+    np.testing.assert_array_equal(result.labels, squares.argmin(axis=1))
+    weight = np.ones(len(X)) if weight is None else weight
+    for j, centroid in enumerate(result.centroids):
+        rows = result.labels == j
+        if weight[rows].sum():
+            mean = np.average(X[rows], axis=0, weights=weight[rows])
+            np.testing.assert_allclose(centroid, mean, rtol=1e-9, atol=1e-9)
+    assert result.inertia == pytest.approx(weight @ squares.min(axis=1), rel=1e-9)
+    counts = np.bincount(result.labels, minlength=len(result.sizes))
+    np.testing.assert_array_equal(result.sizes, counts)
+
+
+def test_a_start_in_one_corner_ends_with_a_centroid_in_every_cluster():
+    X = grid(6, 60, 0.08)
+    start = X[np.random.default_rng(1).choice(6 * 60, 36, replace=False)]  # of the first row's six
+    stuck = kmeans(X, 36, init=start)
+    result = kmeans(X, 36, 3, init=start, refine="swap")
+    best = 2 * 0.08**2 * len(X)
+    assert stuck.inertia > 1.5 * best  # or there is nothing to be seen
+    assert result.inertia < 1.02 * best
+    assert (result.sizes == 60).all()
+    assert result.converged and result.n_iter > stuck.n_iter
+    assert_fixed_point(X, result)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 3), st.booleans())
+@settings(deadline=None, max_examples=40, derandomize=True)
+def test_never_worse(seed, k, d, weighted):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 6, size=(40, d)) + rng.normal(size=(40, d)) * (seed % 2)
+    weight = rng.integers(1, 4, size=40).astype(float) if weighted else None
+    start = X[rng.choice(40, k, replace=False)]
+    options = {"init": start, "sample_weight": weight}
+    plain = kmeans(X, k, 0, **options)
+    refined = kmeans(X, k, 0, refine="swap", **options)
+    assert refined.inertia <= plain.inertia
+    assert_fixed_point(X, refined, weight)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+def test_threads_and_algorithms_find_the_same(dtype, monkeypatch):
+    from ckmeans import _iterate, _rows
+
+    monkeypatch.setattr(_iterate, "PARALLEL", 1)
+    monkeypatch.setattr(_rows, "PARALLEL", 1)
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 1000)
+    X = (100 * grid(5, 100, 0.2)).astype(dtype)
+    start = X[:25]
+    results = [
+        kmeans(X, 25, 4, init=start, refine="swap", n_threads=n_threads, algorithm=algorithm)
+        for n_threads in (1, 2, 3)
+        for algorithm in ("lloyd", "hamerly", "auto")
+    ]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.labels, results[0].labels)
+        np.testing.assert_array_equal(result.centroids, results[0].centroids)
+        assert result.n_iter == results[0].n_iter
+
+
+def test_weights_steer_it():
+    """Rows of weight 0 attract no centroid."""
+    X = np.concatenate([grid(3, 50, 0.05), 100 + grid(3, 50, 0.05)])
+    weight = np.repeat([1.0, 0.0], 450)
+    result = kmeans(X, 9, 0, init=X[:9], sample_weight=weight, refine="swap")
+    assert (result.centroids < 10).all()
+    assert result.inertia < 1.05 * 2 * 0.05**2 * 450
+
+
+def test_nothing_to_move():
+    X = np.arange(6.0).reshape(3, 2)
+    assert kmeans(X, 3, 0, refine="swap").inertia == 0
+    assert kmeans(X, 1, 0, refine="swap").n_iter == kmeans(X, 1, 0).n_iter
+    same = np.ones((20, 2))
+    with pytest.warns(UserWarning, match="distinct"):
+        assert kmeans(same, 3, 0, refine="swap").inertia == 0
+
+
+def test_elbow_with_refinement_never_rises():
+    X = grid(4, 50, 0.1)
+    curve = elbow(X, [2, 4, 9, 15, 16, 17], 0, refine="swap")
+    assert (np.diff(curve.inertias) <= 0).all()
+    assert curve.inertias[4] < 1.02 * 2 * 0.1**2 * len(X)
+
+
+def test_a_stop_is_obeyed():
+    X = grid(6, 60, 0.08)
+    stopped = kmeans(X, 36, 0, init=X[:36], refine="swap", callback=lambda progress: True)
+    assert stopped.n_iter == 1 and not stopped.converged
+    hurried = kmeans(X, 36, 0, init=X[:36], refine="swap", max_seconds=0)
+    assert hurried.n_iter == 1 and not hurried.converged
+
+
+@pytest.mark.parametrize("refine", ["Swap", "", True, 1])
+def test_wrong_names(refine):
+    with pytest.raises(ValueError, match='refine must be None or "swap"'):
+        kmeans(np.eye(3), 2, 0, refine=refine)
