@@ -81,7 +81,7 @@ def demo(out: str) -> None:
 
 def fit(
     file: str, k: int, columns: str | None, array: str | None, header: bool | None, seed: int,
-    n_init: int, scale: bool, max_iter: int, tol: float, threads: int | None,
+    n_init: int, refine: bool, scale: bool, max_iter: int, tol: float, threads: int | None,
     labels: str | None, model: str | None, plot: str | None,
 ) -> None:
     """Cluster the rows of FILE into K clusters."""
@@ -96,8 +96,9 @@ def fit(
     started = time.perf_counter()
     with progress_bar("k-means") as callback:
         result = kmeans(
-            table.rows, k, seed, n_init=n_init, max_iter=max_iter, tol=tol,
-            scale="std" if scale else None, n_threads=threads, callback=callback,
+            table.rows, k, seed, n_init=n_init, refine="swap" if refine else None,
+            max_iter=max_iter, tol=tol, scale="std" if scale else None, n_threads=threads,
+            callback=callback,
         )
     print_clusters(result, table, time.perf_counter() - started, summary(file, table, f"k = {k}"))
 
@@ -112,7 +113,8 @@ def fit(
 
 def elbow_of(
     file: str, ks: str, columns: str | None, array: str | None, header: bool | None, seed: int,
-    n_init: int, scale: bool, max_iter: int, tol: float, threads: int | None, plot: str | None,
+    n_init: int, refine: bool, scale: bool, max_iter: int, tol: float, threads: int | None,
+    plot: str | None,
 ) -> None:
     """Inertia for each k, and the knee of the curve."""
     from ckmeans import elbow
@@ -129,8 +131,8 @@ def elbow_of(
     with progress_bar("elbow") as callback:
         curve = elbow(
             table.rows, sorted({k for first, last in spans for k in range(first, last + 1)}), seed,
-            n_init=n_init, max_iter=max_iter, tol=tol, scale="std" if scale else None,
-            n_threads=threads, callback=callback,
+            n_init=n_init, refine="swap" if refine else None, max_iter=max_iter, tol=tol,
+            scale="std" if scale else None, n_threads=threads, callback=callback,
         )
     print_elbow(curve, time.perf_counter() - started, summary(file, table, f"k = {ks}"))
     if "--plot" in outputs:
@@ -773,6 +775,7 @@ def command_line() -> Any:
                    help="Same seed, same result."),
             option("--n-init", type=int, default=1, show_default=True,
                    help="Starts, of which the best is kept."),
+            option("--refine", is_flag=True, help="Move centroids out of local minima."),
             option("--scale", is_flag=True, help="Standardise the columns first."),
             option("--max-iter", type=int, default=300, show_default=True,
                    help="Iterations at most, a start."),

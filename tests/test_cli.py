@@ -152,6 +152,15 @@ def test_fit_agrees_with_the_library(capsys):
     assert succeeds(capsys, "predict", "m.npz", "x.csv") == cli.lines(result.labels)
 
 
+def test_fit_refines(capsys):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    np.save("x.npy", X)
+    succeeds(capsys, "fit", "x.npy", "-k", 12, "--refine", "--labels", "l.npy")
+    refined, plain = kmeans(X, 12, 0, refine="swap"), kmeans(X, 12, 0)
+    assert refined.inertia < plain.inertia  # or the option could do nothing
+    np.testing.assert_array_equal(np.load("l.npy"), refined.labels)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".npy", ".npz", ".parquet"])
 def test_every_format_holds_the_same_rows(capsys, suffix):
     from pyarrow import parquet
