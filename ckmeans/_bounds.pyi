@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ckmeans._source import Source
 
+GIVEN: Final[int]
 PLAIN: Final[int]
 BOUND: Final[int]
 FILTER: Final[int]
@@ -23,7 +24,7 @@ class Sweep:
         reference: NDArray[np.float64],
         keep_bounds: bool,
     ) -> None: ...
-    def begin(self, k: int) -> None: ...
+    def begin(self, k: int, labels: NDArray[np.int32] | None = None) -> None: ...
     def aim(
         self, centroids: NDArray[np.float64], mode: int, measure_gaps: bool, measure: bool
     ) -> None: ...

@@ -23,12 +23,11 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._source cimport Source, ckm_source
 
-PLAIN, BOUND, FILTER = 0, 1, 2    # assign all; and set their bounds; assign what bounds leave open
+# Take the labels as they are; assign all; and set their bounds; assign what bounds leave open.
+GIVEN, PLAIN, BOUND, FILTER = 0, 1, 2, 3
 
 cdef enum:
-    C_PLAIN = 0
-    C_BOUND = 1
-    C_FILTER = 2
+    C_GIVEN, C_PLAIN, C_BOUND, C_FILTER
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
@@ -263,6 +262,15 @@ cdef Py_ssize_t assign_block(
     return changed_rows(w.before, p.labels + first, m, w.rows)
 
 
+cdef Py_ssize_t take_block(Py_ssize_t m, Work* w) noexcept nogil:
+    """All rows of a block change to the labels that they have; returns how many."""
+    cdef Py_ssize_t i
+    memset(w.before, 0xFF, m * sizeof(int32_t))    # -1: from no cluster
+    for i in range(m):
+        w.rows[i] = <int32_t> i
+    return m
+
+
 cdef Py_ssize_t assign_open(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, Py_ssize_t* comparisons, real _
 ) noexcept nogil:
@@ -336,7 +344,7 @@ cdef void sweep_rows(
         if p.mode == C_FILTER:
             count = assign_open(p, first, m, w, comparisons, _)
         else:
-            count = assign_block(p, first, m, w, _)
+            count = take_block(m, w) if p.mode == C_GIVEN else assign_block(p, first, m, w, _)
             comparisons[0] += m * p.k
         changed[0] += count
         if p.weight != NULL:
@@ -416,13 +424,14 @@ cdef class Sweep:
         self.scratches = []
         p.k = 0
 
-    def begin(self, Py_ssize_t k):
-        """Start a run with k clusters, in new labels and totals."""
+    def begin(self, Py_ssize_t k, labels=None):
+        """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""
         cdef Plan* p = &self.plan
-        self.labels = np.empty(p.n, np.int32)
+        self.labels = np.empty(p.n, np.int32) if labels is None else labels
         self.label_view = self.labels
         p.labels = &self.label_view[0]
-        memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
+        if labels is None:
+            memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
         self.totals = np.zeros((k, p.d + 2))
         self.total_view = self.totals
         if k != p.k:
@@ -466,7 +475,7 @@ cdef class Sweep:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(centroids, at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
-        self.bounds_at = None if mode == C_PLAIN else centroids
+        self.bounds_at = None if mode <= C_PLAIN else centroids
 
     cdef Py_ssize_t add_panel(
         self, const double[:, ::1] centroids, char* at, Py_ssize_t size

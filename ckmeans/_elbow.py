@@ -71,7 +71,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
-    seedings = list(starts(rows, ks[-1], rng, weight, init, limits.n_init))
+    seedings = [s.centroids for s in starts(rows, ks[-1], rng, weight, init, limits.n_init)]
     results: list[KMeansResult] = []
     smaller = None
     for k in ks:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _lloyd, _team
-from ckmeans._bounds import BOUND, FILTER, PLAIN, Sweep
+from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, Sweep
 from ckmeans._rows import Rows
 
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
@@ -99,9 +99,10 @@ class Problem:
         self.reference = rows.source.middle()
         self.sweep = Sweep(rows.source, weight, self.reference, prune is not False)
 
-    def begin(self, k: int) -> None:
-        """Start a run: new labels and totals, no bounds."""
-        self.sweep.begin(k)
+    def begin(self, k: int, labels: np.ndarray | None) -> None:
+        """Start a run: new totals, no bounds, and the labels of the first assignment if known."""
+        self.given = labels is not None and self.prune is not True  # which needs bounds
+        self.sweep.begin(k, labels if self.given else None)
         self.labels = self.sweep.labels
         self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed, self.pause, self.share = self.rows.n, 0, 1.0
@@ -124,7 +125,11 @@ class Problem:
         return self.changed
 
     def _mode(self, k: int) -> int:
-        """Filter where bounds are there, set them where few rows change, else do without."""
+        """Filter where bounds are there, set them where few rows change, else do without; but take
+        the labels given for the first assignment."""
+        if self.given:
+            self.given = False
+            return GIVEN
         if self.prune is False:
             return PLAIN
         if self.sweep.bounded:
@@ -215,9 +220,14 @@ class Problem:
         return None if self.weight is None else self.weight[first : first + len(block)]
 
 
-def lloyd(problem: Problem, start: np.ndarray, limits: Limits, run: int) -> Run:
-    """Assign and update from `start` until no label changes or a limit is reached."""
-    problem.begin(len(start))
+def lloyd(
+    problem: Problem, start: np.ndarray, limits: Limits, run: int, labels: np.ndarray | None = None
+) -> Run:
+    """Assign and update from `start` until no label changes or a limit is reached.
+
+    `labels` are those of the first assignment, where they are known; they are written to.
+    """
+    problem.begin(len(start), labels)
     centroids, too_few = start, False
     watched = limits.callback is not None
     for n_iter in range(1, limits.max_iter + 1):

@@ -15,7 +15,7 @@ from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
-from ckmeans._starts import optimal_column, starting_rows
+from ckmeans._starts import Start, optimal_column, starting_rows
 
 
 def kmeans(
@@ -125,7 +125,7 @@ def kmeans(
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(rows, k, rng, weight, init, limits.n_init):
-        run = lloyd(problem, start, limits, len(inertias))
+        run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
         inertias.append(run.inertia)
         best = lower_inertia(best, run)
         if run.stopped:
@@ -143,12 +143,12 @@ def solved(rows: Rows, init: Any) -> bool:
 
 def starts(
     rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: Any, n_init: int
-) -> Iterator[np.ndarray]:
-    """The starting centroids of each run; a start without chance in it comes once."""
+) -> Iterator[Start]:
+    """Where each run starts; a start without chance in it comes once."""
     if not isinstance(init, str):
-        yield init if rows.scale is None else (init - rows.offset) / rows.scale
+        yield Start(init if rows.scale is None else (init - rows.offset) / rows.scale)
     elif solved(rows, init):
-        yield optimal_column(rows, k, weight)
+        yield Start(optimal_column(rows, k, weight))
     else:
         for _ in range(n_init):
             yield starting_rows(rows, k, rng, weight, init)

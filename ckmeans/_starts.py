@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +11,18 @@ from ckmeans import _optimal_1d, _seeding
 from ckmeans._rows import Rows
 
 
-def starting_rows(
-    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str
-) -> np.ndarray:
-    """Centroids (k, d) float64 by the named method."""
-    return plus_plus(rows, k, rng, weight) if init == "k-means++" else random(rows, k, rng, weight)
+class Start(NamedTuple):
+    """Where a run starts."""
+
+    centroids: np.ndarray  # (k, d) float64
+    labels: np.ndarray | None = None  # (n,) int32, of the nearest centroids, where known
+
+
+def starting_rows(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str) -> Start:
+    """Centroids by the named method."""
+    if init == "k-means++":
+        return Start(plus_plus(rows, k, rng, weight))
+    return Start(random(rows, k, rng, weight))
 
 
 def random(rows: Rows, k: int, rng: Any, weight: np.ndarray | None) -> np.ndarray:

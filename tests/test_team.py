@@ -324,7 +324,7 @@ def test_the_interpreter_exits(code):
 # One iteration of 8e5 x 256 by 1000 centroids: 50 pieces of 4032 rows for each of 16 segments.
 INTERRUPTED = """
 Problem, begin, problems = _iterate.Problem, _iterate.Problem.begin, []
-Problem.begin = lambda self, k: (begin(self, k), problems.append(self))
+Problem.begin = lambda self, *given: (begin(self, *given), problems.append(self))
 def n_assigned():
     return sum((p.labels >= 0).sum() for p in problems)
 def interrupt():
