@@ -71,7 +71,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
-    seedings = [s.centroids for s in starts(rows, ks[-1], rng, weight, init, limits.n_init)]
+    found = starts(rows, ks[-1], rng, weight, init, limits.n_init, n_threads)
+    seedings = [start.centroids for start in found]
     results: list[KMeansResult] = []
     smaller = None
     for k in ks:

@@ -124,7 +124,7 @@ def kmeans(
     problem = Problem(rows, weight, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
-    for start in starts(rows, k, rng, weight, init, limits.n_init):
+    for start in starts(rows, k, rng, weight, init, limits.n_init, n_threads):
         run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
         inertias.append(run.inertia)
         best = lower_inertia(best, run)
@@ -142,8 +142,9 @@ def solved(rows: Rows, init: Any) -> bool:
 
 
 def starts(
-    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: Any, n_init: int
-) -> Iterator[Start]:
+    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: Any, n_init: int,
+    n_threads: int,
+) -> Iterator[Start]:  # fmt: skip
     """Where each run starts; a start without chance in it comes once."""
     if not isinstance(init, str):
         yield Start(init if rows.scale is None else (init - rows.offset) / rows.scale)
@@ -151,7 +152,7 @@ def starts(
         yield Start(optimal_column(rows, k, weight))
     else:
         for _ in range(n_init):
-            yield starting_rows(rows, k, rng, weight, init)
+            yield starting_rows(rows, k, rng, weight, init, n_threads)
 
 
 def checked_limits(

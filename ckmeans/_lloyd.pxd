@@ -1,6 +1,6 @@
 # The loops of Lloyd's algorithm, for `cimport ckmeans._lloyd`. All are nogil and allocate nothing.
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 
 ctypedef fused real:
     float
@@ -23,6 +23,18 @@ cdef extern from "_tiles/tiles.h" nogil:
         double second_drift
         int n_panels
         double[CKM_MAX_PANELS] beyond
+    enum:
+        CKM_MOST_CANDIDATES
+        CKM_NARROW
+        CKM_CELL_ROWS
+        CKM_OPEN_WORDS
+    ctypedef struct ckm_gains:
+        Py_ssize_t d
+        Py_ssize_t t
+        const void* candidates
+        double weight_scale
+        double grow
+        double tiny
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil
@@ -89,4 +101,37 @@ cdef void read_rows(
 cdef Py_ssize_t first_bad(
     const void* source, Py_ssize_t d, Py_ssize_t first, Py_ssize_t count,
     double limit, double* largest,
+) noexcept nogil
+
+# The passes of k-means++, at the level of SIMD in use: as _tiles/tiles.h says.
+cdef Py_ssize_t seed_beyond(
+    const double* nearest, const int32_t* owner, Py_ssize_t m, const double* limit,
+    int32_t* survivors,
+) noexcept nogil
+
+cdef double seed_chances(
+    const double* nearest, const double* weight, Py_ssize_t m, double scale, double weight_scale,
+) noexcept nogil
+
+cdef void seed_distances2(
+    const real* X, Py_ssize_t d, const int32_t* listed, Py_ssize_t m, const double* point,
+    double* squares,
+) noexcept nogil
+
+cdef void seed_narrow_gains(
+    const real* rows, Py_ssize_t m, const double* nearest, const double* weight,
+    const ckm_gains* gains, double* totals, uint32_t* open_bits,
+) noexcept nogil
+
+cdef void seed_wide_gains(
+    const real* X, const int32_t* at, const int32_t* listed, Py_ssize_t m, const double* nearest,
+    const double* weight, const ckm_gains* gains, double* totals, uint32_t* open_bits,
+) noexcept nogil
+
+cdef void seed_pack_candidates(
+    const double* candidates, Py_ssize_t t, Py_ssize_t d, real* packed,
+) noexcept nogil
+
+cdef Py_ssize_t seed_open_rows(
+    const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil

@@ -9,7 +9,7 @@ they leave open are decided by `distance2`, so that every label is that of a flo
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int32_t, uint32_t, int64_t, uintptr_t
 
 import os
 
@@ -70,6 +70,32 @@ cdef extern from "_tiles/tiles.h" nogil:
                       const int32_t* rows, Py_ssize_t count, double* out)
     Py_ssize_t ckm_first_bad(const ckm_source* source, Py_ssize_t d, Py_ssize_t first,
                              Py_ssize_t count, double limit, double* largest)
+
+    Py_ssize_t ckm_beyond(const double* nearest, const int32_t* owner, Py_ssize_t m,
+                          const double* limit, int32_t* survivors)
+    double ckm_chances(const double* nearest, const double* weight, Py_ssize_t m, double scale,
+                       double weight_scale)
+    void ckm_distances2_f32(const float* X, Py_ssize_t d, const int32_t* listed, Py_ssize_t m,
+                            const double* point, double* squares)
+    void ckm_distances2_f64(const double* X, Py_ssize_t d, const int32_t* listed, Py_ssize_t m,
+                            const double* point, double* squares)
+    void ckm_narrow_gains_f32(const float* rows, Py_ssize_t m, const double* nearest,
+                              const double* weight, const ckm_gains* gains, double* totals,
+                              uint32_t* open_bits)
+    void ckm_narrow_gains_f64(const double* rows, Py_ssize_t m, const double* nearest,
+                              const double* weight, const ckm_gains* gains, double* totals,
+                              uint32_t* open_bits)
+    void ckm_wide_gains_f32(const float* X, const int32_t* at, const int32_t* listed,
+                            Py_ssize_t m, const double* nearest, const double* weight,
+                            const ckm_gains* gains, double* totals, uint32_t* open_bits)
+    void ckm_wide_gains_f64(const double* X, const int32_t* at, const int32_t* listed,
+                            Py_ssize_t m, const double* nearest, const double* weight,
+                            const ckm_gains* gains, double* totals, uint32_t* open_bits)
+    void ckm_pack_candidates_f32(const double* candidates, Py_ssize_t t, Py_ssize_t d,
+                                 float* packed)
+    void ckm_pack_candidates_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
+                                 double* packed)
+    Py_ssize_t ckm_open_rows(const uint32_t* open_bits, int32_t first, int32_t* rows)
 
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -249,6 +275,64 @@ cdef Py_ssize_t first_bad(
     """Place in row-major order of the first element that is NaN or larger in magnitude than
     `limit`; or -1, and `largest` is raised to the largest magnitude."""
     return ckm_first_bad(<const ckm_source*> source, d, first, count, limit, largest)
+
+
+cdef Py_ssize_t seed_beyond(
+    const double* nearest, const int32_t* owner, Py_ssize_t m, const double* limit,
+    int32_t* survivors,
+) noexcept nogil:
+    return ckm_beyond(nearest, owner, m, limit, survivors)
+
+
+cdef double seed_chances(
+    const double* nearest, const double* weight, Py_ssize_t m, double scale, double weight_scale,
+) noexcept nogil:
+    return ckm_chances(nearest, weight, m, scale, weight_scale)
+
+
+cdef void seed_distances2(
+    const real* X, Py_ssize_t d, const int32_t* listed, Py_ssize_t m, const double* point,
+    double* squares,
+) noexcept nogil:
+    if real is float:
+        ckm_distances2_f32(X, d, listed, m, point, squares)
+    else:
+        ckm_distances2_f64(X, d, listed, m, point, squares)
+
+
+cdef void seed_narrow_gains(
+    const real* rows, Py_ssize_t m, const double* nearest, const double* weight,
+    const ckm_gains* gains, double* totals, uint32_t* open_bits,
+) noexcept nogil:
+    if real is float:
+        ckm_narrow_gains_f32(rows, m, nearest, weight, gains, totals, open_bits)
+    else:
+        ckm_narrow_gains_f64(rows, m, nearest, weight, gains, totals, open_bits)
+
+
+cdef void seed_wide_gains(
+    const real* X, const int32_t* at, const int32_t* listed, Py_ssize_t m, const double* nearest,
+    const double* weight, const ckm_gains* gains, double* totals, uint32_t* open_bits,
+) noexcept nogil:
+    if real is float:
+        ckm_wide_gains_f32(X, at, listed, m, nearest, weight, gains, totals, open_bits)
+    else:
+        ckm_wide_gains_f64(X, at, listed, m, nearest, weight, gains, totals, open_bits)
+
+
+cdef void seed_pack_candidates(
+    const double* candidates, Py_ssize_t t, Py_ssize_t d, real* packed,
+) noexcept nogil:
+    if real is float:
+        ckm_pack_candidates_f32(candidates, t, d, packed)
+    else:
+        ckm_pack_candidates_f64(candidates, t, d, packed)
+
+
+cdef Py_ssize_t seed_open_rows(
+    const uint32_t* open_bits, int32_t first, int32_t* rows,
+) noexcept nogil:
+    return ckm_open_rows(open_bits, first, rows)
 
 
 def choose_simd(name=None):

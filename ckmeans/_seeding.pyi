@@ -1,15 +1,31 @@
-from typing import Any
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-def lower_distances(
-    X: NDArray[Any],
-    candidates: NDArray[np.float64],
-    weight: NDArray[np.float64] | None,
-    nearest: NDArray[np.float64],
-    potentials: NDArray[np.float64],
-) -> None: ...
-def choose(
-    X: NDArray[Any], centroid: NDArray[np.float64], nearest: NDArray[np.float64]
-) -> None: ...
+from ckmeans._source import Source
+
+@final
+class Seeding:
+    n_segments: int
+    segment_rows: int
+    centroids: NDArray[np.float64]
+    owner: NDArray[np.int32]
+    nearest: NDArray[np.float64]
+    def __init__(
+        self,
+        source: Source,
+        weight: NDArray[np.float64] | None,
+        k: int,
+        n_candidates: int,
+    ) -> None: ...
+    def begin(self, uniform: float) -> None: ...
+    def begun(self) -> None: ...
+    def draw(self, uniforms: NDArray[np.float64]) -> bool: ...
+    def measure(self, segment: int) -> None: ...
+    def pick(self) -> None: ...
+    def settle(self, segment: int) -> None: ...
+    def advance(self) -> None: ...
+    @property
+    def reached(self) -> int: ...
+    def steps(self, uniforms: NDArray[np.float64]) -> int: ...

@@ -1,34 +1,569 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""Distances for k-means++ (Arthur & Vassilvitskii 2007): all candidates of a step in one pass."""
-from ckmeans._lloyd cimport distance2, real
+"""Greedy k-means++ (Arthur & Vassilvitskii 2007) between two draws, a segment of rows at a time.
+
+A pass over X measures what every candidate of a step would gain and marks the rows that may gain;
+another settles the best candidate at its marked rows. Estimates carry bounds, so that the choice,
+the distances and the chances are those of float64 differences, whatever the level of SIMD.
+Where rows are wide, the triangle inequality leaves out those too near to their own centroid (Raff
+2021, "Exact acceleration of k-means++ and k-means||"; Lang & Schubert 2024).
+"""
+cimport cython
+from libc.math cimport INFINITY, fabs, frexp, isfinite, ldexp
+from libc.stdint cimport int32_t, uint32_t, uintptr_t
+from libc.string cimport memset
+
+import numpy as np
+
+from ckmeans._lloyd cimport (
+    CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
+    seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
+    seed_pack_candidates, seed_wide_gains,
+)
+from ckmeans._source cimport Source, ckm_source
+
+cdef enum:
+    CELL = CKM_CELL_ROWS
+    BLOCK = 16 * CELL             # rows filtered at once
+    TILE = 48                     # a multiple of the rows of every level's tile
+    GATHERED = 1 << 14            # elements gathered or converted at once, in the L1 cache
+    MOST = CKM_MOST_CANDIDATES
+
+cdef struct Plan:
+    Py_ssize_t n, d, t            # rows, columns, candidates of the step
+    Py_ssize_t room               # candidates that `open` has room for
+    Py_ssize_t gathered
+    const ckm_source* source      # (n, d)
+    const char* X                 # (n, d) where the rows can be read in place, else NULL
+    const double* weight          # (n,) or NULL
+    double scale, weight_scale    # powers of two that keep the chances near 1
+    double* nearest               # (n,) squared distance to the nearest centroid
+    int32_t* owner                # (n,) which that is
+    double* chances               # (cells,)
+    uint32_t* open                # (cells, t, CKM_OPEN_WORDS) bits: rows that may gain
+    bint narrow
+    ckm_gains gains
+    const double* limits          # (j,) a row no farther from its owner gains nothing; or NULL
+
+cdef struct Work:
+    int32_t* listed               # (BLOCK + TILE,)
+    double* squares               # (CELL,)
+    char* gathered                # (gathered, d)
 
 
-def lower_distances(
-    const real[:, ::1] X,                  # in   (n, d)
-    const double[:, ::1] candidates,       # in   (t, d)
-    const double[::1] weight,              # in   (n,) or None
-    const double[::1] nearest,             # in   (n,) squared distance to the chosen centroids
-    double[::1] potentials,                # in/out  (t,) inertia if the candidate were chosen
-):
-    """Add the potential that each candidate would leave over these rows."""
-    cdef Py_ssize_t i, t
-    cdef double squares, w = 1.0
-    with nogil:
-        for i in range(X.shape[0]):
-            if weight is not None:
-                w = weight[i]
-            for t in range(candidates.shape[0]):
-                squares = distance2(&X[i, 0], &candidates[t, 0], X.shape[1])
-                potentials[t] += w * (squares if squares < nearest[i] else nearest[i])
+cdef class Scratch:
+    """The memory that one thread works in."""
+    cdef Work work
+    cdef object memory
+
+    def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
+        self.memory = np.empty(8 * (CELL + gathered * d) + 4 * (BLOCK + TILE), np.uint8)
+        cdef unsigned char[::1] view = self.memory
+        self.work.squares = <double*> &view[0]
+        self.work.gathered = <char*> (self.work.squares + CELL)
+        self.work.listed = <int32_t*> (self.work.gathered + 8 * gathered * d)
 
 
-def choose(const real[:, ::1] X, const double[::1] centroid, double[::1] nearest):
-    """Lower each row's nearest squared distance by a new centroid."""
-    cdef Py_ssize_t i
-    cdef double squares
-    with nogil:
-        for i in range(X.shape[0]):
-            squares = distance2(&X[i, 0], &centroid[0], X.shape[1])
-            if squares < nearest[i]:
-                nearest[i] = squares
+cdef const real* converted(
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
+) noexcept nogil:
+    """Rows first + rows[i], or first + i for NULL, one after another."""
+    if p.X != NULL and rows == NULL:
+        return <const real*> p.X + first * p.d
+    read_rows(p.source, p.d, first, rows, count, <real*> w.gathered)
+    return <const real*> w.gathered
+
+
+cdef uint32_t* open_words(const Plan* p, Py_ssize_t cell, Py_ssize_t place) noexcept nogil:
+    return p.open + (cell * p.t + place) * CKM_OPEN_WORDS
+
+
+cdef void squares_of(
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const double* point,
+    Work* w, real _
+) noexcept nogil:
+    """w.squares of at most CELL rows first + rows[i]."""
+    cdef Py_ssize_t m, done = 0
+    if p.X != NULL:
+        seed_distances2(<const real*> p.X + first * p.d, p.d, rows, count, point, w.squares)
+        return
+    while done < count:
+        m = min(p.gathered, count - done)
+        seed_distances2(converted(p, first, rows + done, m, w, _), p.d, <const int32_t*> NULL, m,
+                        point, w.squares + done)
+        done += m
+
+
+cdef void measure_narrow(
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals, real _
+) noexcept nogil:
+    cdef Py_ssize_t m
+    cdef Py_ssize_t step = last - first if p.X != NULL else max(CELL, p.gathered // CELL * CELL)
+    while first < last:
+        m = min(step, last - first)
+        seed_narrow_gains(converted(p, first, NULL, m, w, _), m, p.nearest + first,
+                          p.weight + first if p.weight != NULL else NULL, &p.gains, totals,
+                          open_words(p, first // CELL, 0))
+        first += m
+
+
+cdef Py_ssize_t measure_block(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, double* totals, real _
+) noexcept nogil:
+    """Gains of a block of wide rows; returns how many were looked at."""
+    cdef Py_ssize_t i, step, done = 0
+    cdef const int32_t* listed = NULL
+    cdef uint32_t* bits = open_words(p, first // CELL, 0)
+    cdef const double* nearest = p.nearest + first
+    cdef const double* weight = p.weight + first if p.weight != NULL else NULL
+    memset(bits, 0, (m + CELL - 1) // CELL * p.t * CKM_OPEN_WORDS * sizeof(uint32_t))
+    if p.limits != NULL:
+        m = seed_beyond(nearest, p.owner + first, m, p.limits, w.listed)
+        listed = w.listed
+    if p.X != NULL:
+        seed_wide_gains(<const real*> p.X + first * p.d, listed, listed, m, nearest, weight,
+                        &p.gains, totals, bits)
+        return m
+    if listed == NULL:
+        for i in range(m):
+            w.listed[i] = <int32_t> i
+    while done < m:
+        step = min(p.gathered, m - done)
+        seed_wide_gains(converted(p, first, w.listed + done, step, w, _), <const int32_t*> NULL,
+                        w.listed + done, step, nearest, weight, &p.gains, totals, bits)
+        done += step
+    return m
+
+
+cdef Py_ssize_t measure_rows(
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals, real _
+) noexcept nogil:
+    """What each candidate gains at rows first..last-1; returns how many were looked at."""
+    cdef Py_ssize_t looked = 0
+    if p.narrow:
+        measure_narrow(p, first, last, w, totals, _)
+        return last - first
+    while first < last:
+        looked += measure_block(p, first, min(<Py_ssize_t> BLOCK, last - first), w, totals, _)
+        first += BLOCK
+    return looked
+
+
+cdef void add_up(const Plan* p, Py_ssize_t cell) noexcept nogil:
+    """The chance that the next draw hits the cell."""
+    cdef Py_ssize_t first = cell * CELL
+    p.chances[cell] = seed_chances(
+        p.nearest + first, p.weight + first if p.weight != NULL else NULL,
+        min(<Py_ssize_t> CELL, p.n - first), p.scale, p.weight_scale)
+
+
+cdef void settle_rows(
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, int32_t j, Py_ssize_t place,
+    const double* centroid, Work* w, real _
+) noexcept nogil:
+    """Make a candidate centroid j: lower `nearest` at its open rows; all rows for place -1."""
+    cdef Py_ssize_t i, m, row
+    cdef bint closer, changed
+    while first < last:
+        if place < 0:
+            m = min(<Py_ssize_t> CELL, last - first)
+            for i in range(m):
+                w.listed[i] = <int32_t> i
+        else:
+            m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
+        if m:
+            squares_of(p, first, w.listed, m, centroid, w, _)
+            changed = 0
+            for i in range(m):
+                row = first + w.listed[i]
+                closer = w.squares[i] < p.nearest[row]
+                p.nearest[row] = w.squares[i] if closer else p.nearest[row]
+                p.owner[row] = j if closer else p.owner[row]
+                changed |= closer
+            if changed:
+                add_up(p, first // CELL)
+        first += CELL
+
+
+cdef void add_exactly(double* total, double* rest, double x) noexcept nogil:
+    """total + rest + x, the rounding error of the sum in `rest` (Neumaier 1974)."""
+    cdef double sum = total[0] + x
+    rest[0] += (total[0] - sum) + x if fabs(total[0]) >= fabs(x) else (x - sum) + total[0]
+    total[0] = sum
+
+
+cdef double exact_gain(
+    const Plan* p, Py_ssize_t place, const double* candidate, Work* w, real _
+) noexcept nogil:
+    """What a candidate gains, by float64 differences.
+
+    Two candidates that swap the gains of two rows tie: the sum must not depend on the order. Rows
+    marked in vain, which depend on the level of SIMD, do not enter.
+    """
+    cdef Py_ssize_t cell, i, m, row
+    cdef double gain = 0.0, rest = 0.0, mass = 1.0
+    for cell in range((p.n + CELL - 1) // CELL):
+        m = seed_open_rows(open_words(p, cell, place), 0, w.listed)
+        if m:
+            squares_of(p, cell * CELL, w.listed, m, candidate, w, _)
+        for i in range(m):
+            row = cell * CELL + w.listed[i]
+            if w.squares[i] < p.nearest[row]:
+                if p.weight != NULL:
+                    mass = p.weight[row] * p.weight_scale
+                add_exactly(&gain, &rest, p.nearest[row] * mass)
+                add_exactly(&gain, &rest, -w.squares[i] * mass)
+    return gain + rest
+
+
+cdef Py_ssize_t row_in_cell(const Plan* p, Py_ssize_t cell, double target) noexcept nogil:
+    """The row of a cell at which its running sum of chances passes the target."""
+    cdef Py_ssize_t i, found = cell * CELL
+    cdef double total = 0.0, chance
+    for i in range(cell * CELL, min(p.n, (cell + 1) * CELL)):
+        chance = p.nearest[i] * p.scale
+        if p.weight != NULL:
+            chance = chance * (p.weight[i] * p.weight_scale)
+        if chance > 0:
+            found = i
+            total += chance
+            if total > target:
+                break
+    return found
+
+
+cdef double reciprocal(double x) noexcept nogil:
+    """The power of two that brings x near 1."""
+    cdef int exponent = 0
+    frexp(x, &exponent)
+    return ldexp(1.0, min(1000, max(-1000, -exponent)))
+
+
+@cython.final
+cdef class Seeding:
+    """Rows between two steps of greedy k-means++: 12 bytes a row, and a bit for each candidate.
+
+    After begin(), settle() for every segment and begun(), a step is draw(), measure() for every
+    segment, pick(), settle() for every segment and advance(); steps() does some at once. Segments
+    are cut by n alone, and may be worked on at the same time.
+    """
+    cdef Plan plan
+    cdef bint single
+    cdef readonly Py_ssize_t n_segments, segment_rows
+    cdef readonly object centroids    # (k, d) float64
+    cdef readonly object owner        # (n,) int32
+    cdef readonly object nearest      # (n,) float64
+    cdef object kept, scratches
+    cdef double[:, ::1] centroid_view
+    cdef double[::1] nearest_view, chances, cumulative, limits
+    cdef unsigned char[::1] packed
+    cdef int32_t[::1] owner_view
+    cdef uint32_t[::1] open_view
+    cdef double[:, ::1] candidates    # (t, d)
+    cdef double[:, ::1] gains         # (segments, t)
+    cdef Py_ssize_t[::1] looked       # (segments,) rows that the limits left
+    cdef Py_ssize_t j, place, pause
+    cdef double largest
+
+    def __init__(self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates):
+        """weight: (n,) float64 or None."""
+        cdef Plan* p = &self.plan
+        cdef const double[::1] weights
+        cdef Py_ssize_t n_cells
+        if not 1 <= n_candidates <= MOST:
+            raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
+        self.kept = (source, weight)
+        self.single = source.single
+        p.n, p.d, p.room = source.n, source.d, n_candidates
+        p.source, p.X = &source.c, source.in_place()
+        p.narrow = p.d <= CKM_NARROW
+        p.gathered = max(TILE, GATHERED // p.d // TILE * TILE)
+        if p.narrow:
+            p.gathered = 1024
+        n_cells = (p.n + CELL - 1) // CELL
+        self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
+        self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
+        self.centroids = np.empty((k, p.d))
+        self.nearest = np.ones(p.n)
+        self.owner = np.zeros(p.n, np.int32)
+        self.centroid_view, self.nearest_view = self.centroids, self.nearest
+        self.owner_view = self.owner
+        self.open_view = np.empty(n_cells * n_candidates * CKM_OPEN_WORDS, np.uint32)
+        self.chances, self.cumulative = np.empty((2, n_cells))
+        self.limits = np.empty(k)
+        self.candidates = np.empty((n_candidates, p.d))
+        self.gains = np.empty((self.n_segments, n_candidates))
+        self.looked = np.zeros(self.n_segments, np.intp)
+        self.packed = np.empty(8 * MOST * (p.d + 8) + 64, np.uint8)
+        self.scratches = []
+        p.nearest, p.owner = &self.nearest_view[0], &self.owner_view[0]
+        p.chances, p.open = &self.chances[0], &self.open_view[0]
+        p.gains.d = p.d
+        p.gains.candidates = <const void*> ((<uintptr_t> &self.packed[0] + 63) // 64 * 64)
+        self.bound_roundings()
+        p.scale = p.weight_scale = 1.0
+        p.weight = NULL
+        if weight is not None:
+            weights = weight
+            p.weight = &weights[0]
+            p.weight_scale = reciprocal(weight.max())
+        p.gains.weight_scale = p.weight_scale
+
+    cdef void bound_roundings(self) noexcept nogil:
+        cdef ckm_gains* gains = &self.plan.gains
+        cdef double u = (6.0e-8 if self.single else 1.2e-16) + 2.3e-16
+        cdef double least = 1.2e-38 if self.single else 2.3e-308
+        gains.tiny = 4 * (self.plan.d + 8) * least
+        gains.grow = 1 + 2 * (self.plan.d + 8) * u
+
+    cdef Scratch scratch(self):
+        try:
+            return self.scratches.pop()
+        except IndexError:
+            return Scratch(self.plan.gathered, self.plan.d)
+
+    def begin(self, double uniform):
+        """Draw the first centroid: every row's chance is its weight."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t c
+        for c in range(self.chances.shape[0]):
+            add_up(p, c)
+        self.j = 0
+        self.draw_rows(&uniform, 1)
+        self.nearest_view[:] = INFINITY
+        self.centroid_view[0] = self.candidates[0]
+        self.place = -1
+        self.pause = 0
+
+    def begun(self):
+        """After begin() and settle() for every segment."""
+        with nogil:
+            self.rescale()
+        self.j = 1
+
+    cdef void rescale(self) noexcept nogil:
+        """Keep the chances far from overflow and underflow: exactly, by a power of two."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i
+        cdef double[4] largest = [0.0, 0.0, 0.0, 0.0]
+        for i in range(p.n // 4 * 4):    # four, which do not wait for each other
+            largest[i % 4] = max(largest[i % 4], p.nearest[i])
+        for i in range(p.n // 4 * 4, p.n):
+            largest[0] = max(largest[0], p.nearest[i])
+        self.largest = max(max(largest[0], largest[1]), max(largest[2], largest[3]))
+        if self.largest > 0:
+            p.scale = reciprocal(self.largest)
+        for i in range(self.chances.shape[0]):
+            add_up(p, i)
+
+    cdef double add_cells(self) noexcept nogil:
+        cdef Py_ssize_t c
+        cdef double total = 0.0
+        for c in range(self.chances.shape[0]):
+            total += self.chances[c]
+            self.cumulative[c] = total
+        return total
+
+    cdef Py_ssize_t cell_of(self, double target) noexcept nogil:
+        """The first cell whose cumulative chance is above the target, or else the last of any."""
+        cdef Py_ssize_t low = 0, high = self.cumulative.shape[0] - 1, middle
+        cdef double last = self.cumulative[high]
+        while low < high:
+            middle = (low + high) // 2
+            if self.cumulative[middle] > target or self.cumulative[middle] == last:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    cdef bint draw_rows(self, const double* uniforms, Py_ssize_t count) noexcept nogil:
+        """Candidates, distinct, in proportion to weight times squared distance; whether any."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i, c, row
+        cdef double target, total = self.add_cells()
+        if total < 1e-100:
+            self.rescale()
+            total = self.add_cells()
+        p.t = 0
+        if total == 0:
+            return False
+        for i in range(count):
+            target = uniforms[i] * total
+            c = self.cell_of(target)
+            row = row_in_cell(p, c, target - (self.cumulative[c] - self.chances[c]))
+            read_rows(p.source, p.d, row, NULL, 1, &self.candidates[p.t, 0])
+            p.t += self.is_new(p.t)
+        return True
+
+    cdef bint is_new(self, Py_ssize_t place) noexcept nogil:
+        """Whether the candidate differs from those before it."""
+        cdef Py_ssize_t i, f
+        for i in range(place):
+            for f in range(self.plan.d):
+                if self.candidates[i, f] != self.candidates[place, f]:
+                    break
+            else:
+                return False
+        return True
+
+    cdef void aim(self) noexcept nogil:
+        """Prepare measuring what the candidates gain."""
+        cdef Plan* p = &self.plan
+        p.gains.t = p.t
+        memset(&self.gains[0, 0], 0, self.n_segments * p.room * sizeof(double))
+        if self.single:
+            seed_pack_candidates(&self.candidates[0, 0], p.t, p.d, <float*> p.gains.candidates)
+        else:
+            seed_pack_candidates(&self.candidates[0, 0], p.t, p.d, <double*> p.gains.candidates)
+        p.limits = NULL
+        if not p.narrow and self.pause == 0:
+            self.reach()
+            p.limits = &self.limits[0]
+
+    cdef void reach(self) noexcept nogil:
+        """A row at most limits[j] (squared) from its centroid j gains from no candidate.
+
+        By the triangle inequality that is a quarter of the least squared distance between centroid
+        and candidate; less here, by what the three squared distances may be rounded.
+        """
+        cdef Py_ssize_t first = 0, i, t, m, d = self.plan.d
+        cdef double[CELL] squares
+        cdef double shrink = 0.25 * (1 - 16 * (d + 8) * 2.3e-16), tiny = (d + 8) * 2.3e-308
+        while first < self.j:
+            m = min(<Py_ssize_t> CELL, self.j - first)
+            for t in range(self.plan.t):
+                seed_distances2(&self.centroid_view[first, 0], d, <const int32_t*> NULL, m,
+                                &self.candidates[t, 0], squares)
+                for i in range(m):
+                    if t == 0 or squares[i] < self.limits[first + i]:
+                        self.limits[first + i] = squares[i]
+            for i in range(first, first + m):
+                self.limits[i] = max(self.limits[i] * shrink - tiny, 0.0)
+            first += CELL
+
+    cdef void measure_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
+        cdef Py_ssize_t first = segment * self.segment_rows
+        cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
+        if self.single:
+            self.looked[segment] = measure_rows(
+                &self.plan, first, last, w, &self.gains[segment, 0], <float> 0)
+        else:
+            self.looked[segment] = measure_rows(
+                &self.plan, first, last, w, &self.gains[segment, 0], <double> 0)
+
+    cdef void settle_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
+        cdef Py_ssize_t first = segment * self.segment_rows
+        cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
+        cdef const double* centroid = &self.centroid_view[self.j, 0]
+        if self.single:
+            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w,
+                        <float> 0)
+        else:
+            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w,
+                        <double> 0)
+
+    cdef void choose(self, Work* w) noexcept nogil:
+        """The candidate that leaves the least inertia, that is, gains most; the first on ties."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i, s, rivals = 0, looked = 0
+        cdef double[MOST] gain
+        cdef double[MOST] doubt
+        cdef double best = -1.0, certain = -1.0, exact
+        cdef bint overflow = self.largest > (8e37 if self.single else 4e307)
+        for i in range(p.t):
+            gain[i] = 0.0
+            for s in range(self.n_segments):
+                gain[i] += self.gains[s, i]
+            doubt[i] = self.doubt_about(gain[i])
+            overflow |= not isfinite(gain[i] + doubt[i])
+            certain = max(certain, gain[i] - doubt[i])
+        for i in range(p.t):
+            if overflow or gain[i] + doubt[i] >= certain:
+                rivals += 1
+                self.place = i
+        if rivals > 1:
+            for i in range(p.t):
+                if not overflow and gain[i] + doubt[i] < certain:
+                    continue
+                if self.single:
+                    exact = exact_gain(p, i, &self.candidates[i, 0], w, <float> 0)
+                else:
+                    exact = exact_gain(p, i, &self.candidates[i, 0], w, <double> 0)
+                if exact > best:
+                    best = exact
+                    self.place = i
+        for i in range(p.d):
+            self.centroid_view[self.j, i] = self.candidates[self.place, i]
+        for s in range(self.n_segments):
+            looked += self.looked[s]
+        if self.pause:
+            self.pause -= 1
+        elif looked * 4 > p.n * 3:
+            self.pause = 7
+
+    cdef double doubt_about(self, double gain) noexcept nogil:
+        """How far rounding may take an estimated gain from what exact_gain finds."""
+        cdef Plan* p = &self.plan
+        cdef double u = 6.0e-8 if self.single else 1.2e-16
+        cdef double potential = self.cumulative[self.cumulative.shape[0] - 1] / p.scale
+        cdef double flushed = p.n * (1 + self.largest) * p.gains.tiny
+        return (((p.d + 16) * potential + (CELL + 16) * gain) * u + p.n * 2.3e-16 * potential
+                + flushed)
+
+    def draw(self, const double[::1] uniforms):
+        """Draw the candidates of the next step; False if every row is a centroid already."""
+        cdef bint any_left
+        with nogil:
+            any_left = self.draw_rows(&uniforms[0], uniforms.shape[0])
+            if any_left:
+                self.aim()
+        return any_left
+
+    def measure(self, Py_ssize_t segment):
+        """What the candidates gain in a segment of rows."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            self.measure_segment(segment, &scratch.work)
+        self.scratches.append(scratch)
+
+    def pick(self):
+        """Make the best candidate the next centroid."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            self.choose(&scratch.work)
+        self.scratches.append(scratch)
+
+    def settle(self, Py_ssize_t segment):
+        """Lower the distances of a segment by the new centroid."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            self.settle_segment(segment, &scratch.work)
+        self.scratches.append(scratch)
+
+    def advance(self):
+        """Count the new centroid, once all segments are settled."""
+        self.j += 1
+
+    @property
+    def reached(self):
+        """How many centroids there are."""
+        return self.j
+
+    def steps(self, const double[:, ::1] uniforms):
+        """A step for each row of uniforms; returns how many centroids there are then. It is fewer
+        where every row is a centroid already."""
+        cdef Scratch scratch = self.scratch()
+        cdef Py_ssize_t i, s
+        with nogil:
+            for i in range(uniforms.shape[0]):
+                if not self.draw_rows(&uniforms[i, 0], uniforms.shape[1]):
+                    break
+                self.aim()
+                for s in range(self.n_segments):
+                    self.measure_segment(s, &scratch.work)
+                self.choose(&scratch.work)
+                for s in range(self.n_segments):
+                    self.settle_segment(s, &scratch.work)
+                self.j += 1
+        self.scratches.append(scratch)
+        return self.j

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ckmeans import _optimal_1d, _seeding
+from ckmeans import _optimal_1d, _plus_plus
 from ckmeans._rows import Rows
 
 
@@ -18,10 +17,13 @@ class Start(NamedTuple):
     labels: np.ndarray | None = None  # (n,) int32, of the nearest centroids, where known
 
 
-def starting_rows(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str) -> Start:
+def starting_rows(
+    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str, n_threads: int
+) -> Start:
     """Centroids by the named method."""
     if init == "k-means++":
-        return Start(plus_plus(rows, k, rng, weight))
+        seeds = _plus_plus.seeds(rows, k, rng, weight, n_threads)
+        return Start(seeds.centroids, seeds.owner)
     return Start(random(rows, k, rng, weight))
 
 
@@ -33,57 +35,6 @@ def random(rows: Rows, k: int, rng: Any, weight: np.ndarray | None) -> np.ndarra
     with np.errstate(divide="ignore"):
         order = rng.standard_exponential(rows.n) / weight
     return rows[np.argsort(order, kind="stable")[:k]]
-
-
-def plus_plus(rows: Rows, k: int, rng: Any, weight: np.ndarray | None) -> np.ndarray:
-    """Greedy k-means++ (Arthur & Vassilvitskii 2007) with 2 + floor(ln k) candidates a step.
-
-    The first K rows drawn for k are a start for every K < k.
-    """
-    n_candidates = 2 + int(math.log(k))
-    centroids = np.empty((k, rows.d))
-    nearest = np.full(rows.n, np.inf)
-    first = draw(np.ones(rows.n) if weight is None else weight, 1, rng)
-    assert first is not None, "weights have a positive sum"
-    choose(rows, centroids, 0, int(first[0]), nearest)
-    for j in range(1, k):
-        chances = nearest if weight is None else nearest * weight
-        candidates = draw(chances, n_candidates, rng)
-        if candidates is None:  # every row is a centroid already: repeat some
-            centroids[j:] = rows[rng.integers(rows.n, size=k - j)]
-            break
-        best = candidates[int(np.argmin(potentials(rows, rows[candidates], weight, nearest)))]
-        choose(rows, centroids, j, int(best), nearest)
-    return centroids
-
-
-def draw(chances: np.ndarray, size: int, rng: Any) -> np.ndarray | None:
-    """Row indices with the given relative chances; None where all of them are 0."""
-    largest = chances.max()
-    if largest == 0:
-        return None
-    cumulative = np.cumsum(chances / largest)
-    found = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
-    return np.minimum(found, int(np.flatnonzero(chances)[-1]))
-
-
-def choose(rows: Rows, centroids: np.ndarray, j: int, row: int, nearest: np.ndarray) -> None:
-    """Make the row centroid j and lower every row's distance by it."""
-    centroids[j] = rows[np.array([row])][0]
-    for first, block in rows.blocks():
-        _seeding.choose(block, centroids[j], nearest[first : first + len(block)])
-
-
-def potentials(
-    rows: Rows, candidates: np.ndarray, weight: np.ndarray | None, nearest: np.ndarray
-) -> np.ndarray:
-    """The inertia that each candidate would leave."""
-    total = np.zeros(len(candidates))
-    for first, block in rows.blocks():
-        last = first + len(block)
-        part = None if weight is None else weight[first:last]
-        _seeding.lower_distances(block, candidates, part, nearest[first:last], total)
-    return total
 
 
 def optimal_column(rows: Rows, k: int, weight: np.ndarray | None) -> np.ndarray:

@@ -360,8 +360,7 @@ print((peak() - before) / n)
         ("u1", "hamerly", "given"),
         ("f8", "lloyd", "given"),
         ("f8", "hamerly", "given"),
-        pytest.param("f4", "hamerly", "k-means++", marks=pytest.mark.xfail(
-            strict=True, reason="seeding holds four float64 arrays of n")),
+        ("f4", "hamerly", "k-means++"),
     ],
 )  # fmt: skip
 def test_memory_beyond_the_rows(dtype, algorithm, init):

@@ -69,13 +69,13 @@ typedef struct {
 
 #include "pack.h"
 
-/* n columns of TILE rows, d apart, transposed. */
-INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, ptrdiff_t d, ptrdiff_t n)
+/* n columns of `vectors` vectors of rows, d apart, transposed: x[f * vectors + v]. */
+INLINE void NAME(load_columns)(vec *x, int vectors, const real *rows, ptrdiff_t d, ptrdiff_t n)
 {
-    EACH(v, VECTORS) {
+    EACH(v, vectors) {
         const real *vector_rows = rows + v * LANES * d;
         if (n < CHUNK) {
-            V_LOAD_NARROW(&x[0][v], VECTORS, vector_rows, d);
+            V_LOAD_NARROW(x + v, vectors, vector_rows, d);
             continue;
         }
         for (ptrdiff_t f = 0; f < n; f += CHUNK) {
@@ -83,9 +83,14 @@ INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, ptrdiff_t 
             /* The last chunk overlaps its neighbour instead of reading on. */
             const ptrdiff_t first = f + CHUNK <= n ? f : n - CHUNK;
             V_LOAD_CHUNK(columns, vector_rows + first, d);
-            EACH(i, CHUNK) x[first + i][v] = columns[i];
+            EACH(i, CHUNK) x[(first + i) * vectors + v] = columns[i];
         }
     }
+}
+
+INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, ptrdiff_t d, ptrdiff_t n)
+{
+    NAME(load_columns)(&x[0][0], VECTORS, rows, d, n);
 }
 
 /* m < TILE rows; the missing ones repeat the last. */
@@ -375,6 +380,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
 #include "filter.h"
 #include "read.h"
 #include "update.h"
+#include "seed.h"
 
 static const level_table NAME(level) = {
     TILE,

@@ -1,8 +1,15 @@
-/* One level of SIMD: the kernel for float and for double. Set LEVEL, VECTOR_BYTES, VECTORS, GROUP,
- * TAG_BITS and FEW_ROWS before; they are undefined again afterwards. */
+/* One level of SIMD: the kernel for double, whose vectors seed.h uses for both, and for float. Set
+ * LEVEL, VECTOR_BYTES, VECTORS, GROUP, TAG_BITS and FEW_ROWS before; they are undefined again
+ * afterwards. */
 
 #define JOIN_(name, real, level) name##_##real##_##level
 #define JOIN(name, real, level) JOIN_(name, real, level)
+
+#define REAL_BITS 64
+#define NAME(name) JOIN(name, f64, LEVEL)
+#include "kernel.h"
+#undef NAME
+#undef REAL_BITS
 
 #define REAL_BITS 32
 #define NAME(name) JOIN(name, f32, LEVEL)
@@ -10,11 +17,18 @@
 #undef NAME
 #undef REAL_BITS
 
-#define REAL_BITS 64
-#define NAME(name) JOIN(name, f64, LEVEL)
-#include "kernel.h"
-#undef NAME
-#undef REAL_BITS
+#define SEED(suffix)                                                                               \
+    {                                                                                              \
+        JOIN(distances2, suffix, LEVEL), JOIN(narrow_gains, suffix, LEVEL),                        \
+            JOIN(pack_candidates, suffix, LEVEL), JOIN(wide_gains, suffix, LEVEL),                 \
+    }
+static const table_seed JOIN(level, seed, LEVEL) = {
+    JOIN(beyond, f64, LEVEL),
+    JOIN(chances, f64, LEVEL),
+    SEED(f32),
+    SEED(f64),
+};
+#undef SEED
 
 #undef JOIN_
 #undef JOIN

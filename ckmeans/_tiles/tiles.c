@@ -22,8 +22,9 @@
 INLINE int popcount(unsigned bits) { return bits & 1; } /* one lane there, hence one bit */
 INLINE int lowest_bit(unsigned bits)
 {
-    (void)bits;
-    return 0;
+    int place = 0;
+    while (!(bits >> place & 1)) place++;
+    return place;
 }
 #endif
 
@@ -64,6 +65,27 @@ INLINE int lowest_bit(unsigned bits)
     } update_##suffix;
 TABLES(f32, float)
 TABLES(f64, double)
+
+/* What one level offers for k-means++. */
+#define SEED_TABLE(suffix, real)                                                                   \
+    typedef struct {                                                                               \
+        void (*distances2)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const double *,    \
+                           double *);                                                              \
+        void (*narrow_gains)(const real *, ptrdiff_t, const double *, const double *,              \
+                             const ckm_gains *, double *, uint32_t *);                             \
+        void (*pack_candidates)(const double *, ptrdiff_t, ptrdiff_t, real *);                     \
+        void (*wide_gains)(const real *, const int32_t *, const int32_t *, ptrdiff_t,              \
+                           const double *, const double *, const ckm_gains *, double *,            \
+                           uint32_t *);                                                            \
+    } seed_##suffix;
+SEED_TABLE(f32, float)
+SEED_TABLE(f64, double)
+typedef struct {
+    ptrdiff_t (*beyond)(const double *, const int32_t *, ptrdiff_t, const double *, int32_t *);
+    double (*chances)(const double *, const double *, ptrdiff_t, double, double);
+    seed_f32 f32;
+    seed_f64 f64;
+} table_seed;
 
 /* Each level fills the vector registers with VECTORS x GROUP accumulators, VECTORS vectors of rows
  * and a centroid: 32 registers on AVX-512 and aarch64, else 16. TAG_BITS number a group; few.h
@@ -188,14 +210,15 @@ static const struct level {
     const table_f64 *f64;
     const update_f32 *update_f32;
     const update_f64 *update_f64;
+    const table_seed *seed;
 } levels[] = {
     {"baseline", always, changed_f32_baseline, all_distances_f64_baseline, &level_f32_baseline,
-     &level_f64_baseline, &update_f32_baseline, &update_f64_baseline},
+     &level_f64_baseline, &update_f32_baseline, &update_f64_baseline, &level_seed_baseline},
 #if X86_LEVELS
     {"avx2", has_avx2, changed_f32_avx2, all_distances_f64_avx2, &level_f32_avx2, &level_f64_avx2,
-     &update_f32_avx2, &update_f64_avx2},
+     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2},
     {"avx512", has_avx512, changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512,
-     &level_f64_avx512, &update_f32_avx2, &update_f64_avx2},
+     &level_f64_avx512, &update_f32_avx2, &update_f64_avx2, &level_seed_avx512},
 #endif
 };
 
@@ -354,4 +377,63 @@ void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *
     const float_mode before = ieee_mode();
     chosen->all_distances(X, m, d, columns, stride, k, out);
     restore_mode(before);
+}
+
+ptrdiff_t ckm_beyond(const double *nearest, const int32_t *owner, ptrdiff_t m, const double *limit,
+                     int32_t *survivors)
+{
+    const float_mode before = ieee_mode();
+    const ptrdiff_t count = chosen->seed->beyond(nearest, owner, m, limit, survivors);
+    restore_mode(before);
+    return count;
+}
+
+double ckm_chances(const double *nearest, const double *weight, ptrdiff_t m, double scale,
+                   double weight_scale)
+{
+    const float_mode before = ieee_mode();
+    const double sum = chosen->seed->chances(nearest, weight, m, scale, weight_scale);
+    restore_mode(before);
+    return sum;
+}
+
+#define SEED_INTERFACE(suffix, real)                                                               \
+    void ckm_distances2_##suffix(const real *X, ptrdiff_t d, const int32_t *listed, ptrdiff_t m,   \
+                                 const double *point, double *squares)                             \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->seed->suffix.distances2(X, d, listed, m, point, squares);                          \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_narrow_gains_##suffix(const real *rows, ptrdiff_t m, const double *nearest,           \
+                                   const double *weight, const ckm_gains *gains, double *totals,   \
+                                   uint32_t *open)                                                 \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->seed->suffix.narrow_gains(rows, m, nearest, weight, gains, totals, open);          \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_pack_candidates_##suffix(const double *candidates, ptrdiff_t t, ptrdiff_t d,          \
+                                      real *packed)                                                \
+    {                                                                                              \
+        chosen->seed->suffix.pack_candidates(candidates, t, d, packed);                            \
+    }                                                                                              \
+    void ckm_wide_gains_##suffix(const real *X, const int32_t *at, const int32_t *listed,          \
+                                 ptrdiff_t m, const double *nearest, const double *weight,         \
+                                 const ckm_gains *gains, double *totals, uint32_t *open)           \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->seed->suffix.wide_gains(X, at, listed, m, nearest, weight, gains, totals, open);   \
+        restore_mode(before);                                                                      \
+    }
+SEED_INTERFACE(f32, float)
+SEED_INTERFACE(f64, double)
+
+ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows)
+{
+    ptrdiff_t count = 0;
+    for (int word = 0; word < CKM_OPEN_WORDS; word++, first += CKM_OPEN_ROWS)
+        for (uint32_t bits = open[word]; bits; bits &= bits - 1)
+            rows[count++] = first + lowest_bit(bits);
+    return count;
 }

@@ -169,4 +169,66 @@ ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, 
 void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *columns,
                        ptrdiff_t stride, ptrdiff_t k, double *out);
 
+/* Greedy k-means++. `nearest` (n,) is the squared distance of each row to the nearest chosen
+ * centroid, and `owner` (n,) says which. A candidate's gain at a row is what it would take from
+ * `nearest`, times the row's weight; a weight of NULL means ones. Bits for the rows that may gain
+ * lie by cells of rows: open[(cell * t + candidate) * CKM_OPEN_WORDS + word]. */
+#define CKM_MOST_CANDIDATES 32
+#define CKM_NARROW 16    /* columns of ckm_narrow_gains */
+#define CKM_CELL_ROWS 256
+#define CKM_OPEN_ROWS 32 /* a bit each in a word */
+#define CKM_OPEN_WORDS (CKM_CELL_ROWS / CKM_OPEN_ROWS)
+
+typedef struct {
+    ptrdiff_t d, t;
+    const void *candidates; /* packed */
+    double weight_scale;    /* exact, and brings weights near 1 */
+    double grow, tiny;      /* nearest * grow + tiny is more than rounding can make of it */
+} ckm_gains;
+
+/* Lists the rows i of m with nearest[i] > limit[owner[i]]; returns how many. survivors (m + 8,) */
+ptrdiff_t ckm_beyond(const double *nearest, const int32_t *owner, ptrdiff_t m, const double *limit,
+                     int32_t *survivors);
+
+/* Sum over m rows of (nearest * scale) * (weight * weight_scale), of the same bits at every level.
+ */
+double ckm_chances(const double *nearest, const double *weight, ptrdiff_t m, double scale,
+                   double weight_scale);
+
+/* squares (m,) out: squared distances of m listed rows, or the first for NULL, to a point (d,),
+ * with the bits of a plain float64 loop over the columns. */
+void ckm_distances2_f32(const float *X, ptrdiff_t d, const int32_t *listed, ptrdiff_t m,
+                        const double *point, double *squares);
+void ckm_distances2_f64(const double *X, ptrdiff_t d, const int32_t *listed, ptrdiff_t m,
+                        const double *point, double *squares);
+
+/* Candidates (t, d) for ckm_narrow_gains, d <= CKM_NARROW, or else ckm_wide_gains: packed out, room
+ * for CKM_PACKED(d). */
+#define CKM_PACKED(d) (CKM_MOST_CANDIDATES * ((d) + 8))
+void ckm_pack_candidates_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d, float *packed);
+void ckm_pack_candidates_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, double *packed);
+
+/* totals (t,) in/out: adds the gains, within d + 8 roundings of the sum of `nearest` and
+ * CKM_CELL_ROWS + 8 of the gains; numbers that overflow are not accounted for.
+ *
+ * narrow: m contiguous rows from the start of a cell on; open out. */
+void ckm_narrow_gains_f32(const float *rows, ptrdiff_t m, const double *nearest,
+                          const double *weight, const ckm_gains *gains, double *totals,
+                          uint32_t *open);
+void ckm_narrow_gains_f64(const double *rows, ptrdiff_t m, const double *nearest,
+                          const double *weight, const ckm_gains *gains, double *totals,
+                          uint32_t *open);
+
+/* wide: the m listed rows, or the first for NULL; row i is X[at[i]], or X[i] for NULL. open in/out:
+ * sets bits. */
+void ckm_wide_gains_f32(const float *X, const int32_t *at, const int32_t *listed, ptrdiff_t m,
+                        const double *nearest, const double *weight, const ckm_gains *gains,
+                        double *totals, uint32_t *open);
+void ckm_wide_gains_f64(const double *X, const int32_t *at, const int32_t *listed, ptrdiff_t m,
+                        const double *nearest, const double *weight, const ckm_gains *gains,
+                        double *totals, uint32_t *open);
+
+/* Lists the set bits of CKM_OPEN_WORDS words, from `first` on; returns how many. */
+ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows);
+
 #endif

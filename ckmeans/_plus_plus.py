@@ -1,0 +1,78 @@
+"""Greedy k-means++ (Arthur & Vassilvitskii 2007), exact."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ckmeans import _team
+from ckmeans._rows import Rows
+from ckmeans._seeding import Seeding
+
+PARALLEL = 1 << 23  # elements times candidates; a step with fewer is done by one thread
+UNINTERRUPTED = 1 << 27  # the same, between two chances for an interrupt
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The chosen rows, and the nearest of them to each row.
+
+    Attributes
+    ----------
+    centroids : ndarray of shape (k, d), float64
+    owner : ndarray of shape (n,), int32
+        The nearest centroid, the lowest index on ties (also among repeated ones).
+    nearest : ndarray of shape (n,), float64
+        The squared distance to it.
+    """
+
+    centroids: np.ndarray
+    owner: np.ndarray
+    nearest: np.ndarray
+
+
+def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: int = 1) -> Seeds:
+    """k rows, each drawn with 2 + floor(ln k) candidates of which the best is kept.
+
+    The first K rows drawn for k are a start for every K < k.
+    """
+    n_candidates = 2 + int(math.log(k))
+    seeding = Seeding(rows.source, weight, k, n_candidates)
+    cost = rows.n * rows.d * n_candidates
+    threads = n_threads if cost >= PARALLEL else 1
+    begin(seeding, rng.random(), threads)
+    at_once = max(1, UNINTERRUPTED // cost)
+    reached, aim = 1, 1
+    while reached == aim < k:
+        aim = min(k, reached + at_once)
+        uniforms = rng.random((aim - reached, n_candidates))
+        reached = seeding.steps(uniforms) if threads == 1 else shared(seeding, uniforms, threads)
+    if reached < k:  # every row is a centroid already: repeat some
+        seeding.centroids[reached:] = rows[rng.integers(rows.n, size=k - reached)]
+    return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
+
+
+def begin(seeding: Seeding, uniform: float, threads: int) -> None:
+    """The first centroid."""
+    seeding.begin(uniform)
+    _team.each(seeding.settle, segments(seeding), threads)
+    seeding.begun()
+
+
+def shared(seeding: Seeding, uniforms: np.ndarray, threads: int) -> int:
+    """seeding.steps(uniforms) with each pass shared out among threads."""
+    for row in uniforms:
+        if not seeding.draw(row):
+            break
+        _team.each(seeding.measure, segments(seeding), threads)
+        seeding.pick()
+        _team.each(seeding.settle, segments(seeding), threads)
+        seeding.advance()
+    return seeding.reached
+
+
+def segments(seeding: Seeding) -> list[tuple[int]]:
+    return [(segment,) for segment in range(seeding.n_segments)]

@@ -1,0 +1,433 @@
+/* Passes of greedy k-means++; a part of kernel.h.
+ *
+ * Gains are estimated in `real`, with a bound on the error; what the bound leaves open is decided
+ * in float64, without FMA and column after column: such a distance has the bits of the plain loop
+ * that decides labels, at every level. Sums of chances run over SEED_ROWS virtual lanes whatever
+ * the width of a vector, so that they have the same bits as well.
+ *
+ * level.h includes the float64 kernel first; the float32 one uses its vectors through WIDE. */
+
+#define WIDE(name) JOIN(name, f64, LEVEL)
+#define wide WIDE(wide)
+#define WIDE_LANES (VECTOR_BYTES ? VECTOR_BYTES / 8 : 1)
+#define SEED_ROWS 8
+#define SEED_VECTORS (SEED_ROWS / WIDE_LANES)
+#define SEED_COLUMNS 32 /* transposed at once */
+#define PAIR (2 * LANES)
+#define WIDE_ROWS 8
+#define WIDE_VECTORS (LANES < CKM_MOST_CANDIDATES ? CKM_MOST_CANDIDATES / LANES : 1)
+#define ALL_LANES ((1u << LANES) - 1)
+
+#if REAL_BITS == 64
+
+typedef vec wide;
+
+/* Rows whose `nearest` is above the limit of their owner: the others cannot gain. */
+static ptrdiff_t NAME(beyond)(const double *nearest, const int32_t *owner, ptrdiff_t m,
+                              const double *limit, int32_t *survivors)
+{
+    ptrdiff_t count = 0, i = 0;
+    for (; i + LANES <= m; i += LANES)
+        count = NAME(append_indices)(
+            survivors, count, (int32_t)i,
+            V_LESS_BITS(NAME(v_gather)(limit, owner + i), V_LOAD(nearest + i)));
+    for (; i < m; i++) {
+        survivors[count] = (int32_t)i;
+        count += nearest[i] > limit[owner[i]];
+    }
+    return count;
+}
+
+/* Sum of nearest * scale, times weight * weight_scale where there are weights. */
+static double NAME(chances)(const double *nearest, const double *weight, ptrdiff_t m, double scale,
+                            double weight_scale)
+{
+    vec sum[SEED_VECTORS];
+    double lanes[SEED_ROWS], total = 0;
+    ptrdiff_t i = 0;
+    EACH(v, SEED_VECTORS) sum[v] = V_SET1(0);
+    for (; i + SEED_ROWS <= m; i += SEED_ROWS)
+        EACH(v, SEED_VECTORS) {
+            vec chance = V_LOAD(nearest + i + v * LANES) * V_SET1(scale);
+            if (weight) chance *= V_LOAD(weight + i + v * LANES) * V_SET1(weight_scale);
+            sum[v] += chance;
+        }
+    EACH(v, SEED_VECTORS) V_STORE(lanes + v * LANES, sum[v]);
+    for (int lane = 0; lane < SEED_ROWS; lane++) total += lanes[lane];
+    for (; i < m; i++) {
+        const double chance = nearest[i] * scale;
+        total += weight ? chance * (weight[i] * weight_scale) : chance;
+    }
+    return total;
+}
+
+#endif
+
+/* Adds the squared differences of n columns of SEED_ROWS rows to a point. */
+INLINE void NAME(add_squares)(wide sum[SEED_VECTORS], const real *const rows[SEED_ROWS],
+                              const double *point, ptrdiff_t first, const ptrdiff_t n)
+{
+    double columns[SEED_COLUMNS * SEED_ROWS];
+    for (ptrdiff_t f = 0; f < n; f++)
+        EACH(i, SEED_ROWS) columns[f * SEED_ROWS + i] = rows[i][first + f];
+    for (ptrdiff_t f = 0; f < n; f++) {
+        const wide c = WIDE(v_set1)(point[first + f]);
+        EACH(v, SEED_VECTORS) {
+            const wide t = WIDE(v_load)(columns + f * SEED_ROWS + v * WIDE_LANES) - c;
+            sum[v] += t * t;
+        }
+    }
+}
+
+INLINE void NAME(distances2_of)(const real *X, const int32_t *listed, ptrdiff_t m,
+                                const double *point, double *squares, const ptrdiff_t d)
+{
+    for (ptrdiff_t i = 0; i < m; i += SEED_ROWS) {
+        const real *rows[SEED_ROWS];
+        wide sum[SEED_VECTORS];
+        const ptrdiff_t n = m - i < SEED_ROWS ? m - i : SEED_ROWS;
+        for (ptrdiff_t r = 0; r < SEED_ROWS; r++) { /* a short tile repeats its last row */
+            const ptrdiff_t place = i + (r < n ? r : n - 1);
+            rows[r] = X + (listed ? listed[place] : place) * d;
+        }
+        EACH(v, SEED_VECTORS) sum[v] = WIDE(v_set1)(0);
+        for (ptrdiff_t first = 0; first < d; first += SEED_COLUMNS)
+            NAME(add_squares)(sum, rows, point, first,
+                              d - first < SEED_COLUMNS ? d - first : SEED_COLUMNS);
+        memcpy(squares + i, sum, (size_t)n * sizeof *squares);
+    }
+}
+
+/* Squared distances of m listed rows, or the first m for NULL, to one point. */
+static void NAME(distances2)(const real *X, ptrdiff_t d, const int32_t *listed, ptrdiff_t m,
+                             const double *point, double *squares)
+{
+    switch (d) {
+    case 2:
+        NAME(distances2_of)(X, listed, m, point, squares, 2);
+        return;
+    case 3:
+        NAME(distances2_of)(X, listed, m, point, squares, 3);
+        return;
+    default:
+        NAME(distances2_of)(X, listed, m, point, squares, d);
+    }
+}
+
+/* What a pair of vectors of rows gains from each candidate, by differences; their bits are added
+ * to `open` unless a candidate is certainly no nearer. */
+INLINE void NAME(gain_pair)(vec (*x)[2], const vec near[2], const vec limit[2], const vec mass[2],
+                            int weighted, const real *candidates, ptrdiff_t t, vec (*gains)[2],
+                            uint32_t *open, int shift, const ptrdiff_t d)
+{
+    for (ptrdiff_t j = 0; j < t; j++, candidates += d) {
+        vec sum[2];
+        uint32_t bits = 0;
+        EACH(v, 2) {
+            const vec first = x[0][v] - V_SET1(candidates[0]);
+            sum[v] = first * first;
+        }
+        for (ptrdiff_t f = 1; f < d; f++) {
+            const vec c = V_SET1(candidates[f]);
+            EACH(v, 2) {
+                const vec difference = x[f][v] - c;
+                sum[v] = V_FMA(difference, difference, sum[v]);
+            }
+        }
+        EACH(v, 2) {
+            vec gain = V_MAX(near[v] - sum[v], V_SET1(0));
+            if (weighted) gain *= mass[v];
+            gains[j][v] += gain;
+            bits |= (uint32_t)(~V_LESS_BITS(limit[v], sum[v]) & ALL_LANES) << (v * LANES);
+        }
+        if (PAIR == CKM_OPEN_ROWS)
+            open[j * CKM_OPEN_WORDS] = bits;
+        else
+            open[j * CKM_OPEN_WORDS] |= bits << shift;
+    }
+}
+
+/* A pair of vectors of rows, of which n are there; the others gain nothing. */
+INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest,
+                            const double *weight, const ckm_gains *p, const real *candidates,
+                            vec (*gains)[2], uint32_t *open, int shift, const ptrdiff_t d)
+{
+    vec x[CKM_NARROW][2], near[2], limit[2], mass[2] = {V_SET1(1), V_SET1(1)};
+    real nears[PAIR], limits[PAIR], masses[PAIR] = {0}, short_rows[CKM_NARROW * PAIR];
+    if (n < PAIR) {
+        for (ptrdiff_t i = 0; i < PAIR; i++) {
+            memcpy(short_rows + i * d, rows + (i < n ? i : 0) * d, (size_t)d * sizeof(real));
+            nears[i] = i < n ? (real)nearest[i] : 0;
+            masses[i] = weight && i < n ? (real)(weight[i] * p->weight_scale) : 0;
+        }
+        rows = short_rows;
+    } else {
+        for (int i = 0; i < PAIR; i++) nears[i] = (real)nearest[i];
+        for (int i = 0; weight && i < PAIR; i++) masses[i] = (real)(weight[i] * p->weight_scale);
+    }
+    NAME(load_columns)(&x[0][0], 2, rows, d, d);
+    const vec grow = V_SET1((real)p->grow), tiny = V_SET1((real)p->tiny);
+    EACH(v, 2) {
+        near[v] = V_LOAD(nears + v * LANES);
+        limit[v] = V_FMA(near[v], grow, tiny);
+        if (weight) mass[v] = V_LOAD(masses + v * LANES);
+    }
+    if (n < PAIR) {
+        EACH(v, 2) V_STORE(limits + v * LANES, limit[v]);
+        for (ptrdiff_t i = n; i < PAIR; i++) limits[i] = -1;
+        EACH(v, 2) limit[v] = V_LOAD(limits + v * LANES);
+    }
+    NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates, p->t, gains, open, shift, d);
+}
+
+INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *nearest,
+                             const double *weight, const ckm_gains *p, double *totals,
+                             uint32_t *open, const ptrdiff_t d)
+{
+    double sums[CKM_MOST_CANDIDATES][PAIR];
+    memset(sums, 0, sizeof sums);
+    for (; m > 0; m -= CKM_CELL_ROWS) {
+        const ptrdiff_t n = m < CKM_CELL_ROWS ? m : CKM_CELL_ROWS;
+        vec gains[CKM_MOST_CANDIDATES][2];
+        for (ptrdiff_t j = 0; j < p->t; j++) gains[j][0] = gains[j][1] = V_SET1(0);
+        memset(open, 0, (size_t)(p->t * CKM_OPEN_WORDS) * sizeof *open);
+        for (ptrdiff_t i = 0; i < n; i += PAIR)
+            NAME(gain_rows)(rows + i * d, n - i, nearest + i, weight ? weight + i : NULL, p,
+                            p->candidates, gains, open + i / CKM_OPEN_ROWS,
+                            (int)(i % CKM_OPEN_ROWS), d);
+        for (ptrdiff_t j = 0; j < p->t; j++) {
+            real lanes[PAIR];
+            memcpy(lanes, gains[j], sizeof lanes);
+            for (int lane = 0; lane < PAIR; lane++) sums[j][lane] += lanes[lane];
+        }
+        rows += CKM_CELL_ROWS * d;
+        nearest += CKM_CELL_ROWS;
+        if (weight) weight += CKM_CELL_ROWS;
+        open += p->t * CKM_OPEN_WORDS;
+    }
+    for (ptrdiff_t j = 0; j < p->t; j++)
+        for (int lane = 0; lane < PAIR; lane++) totals[j] += sums[j][lane];
+}
+
+/* With the number of columns a constant, the rows stay in registers. */
+static void NAME(narrow_gains)(const real *rows, ptrdiff_t m, const double *nearest,
+                               const double *weight, const ckm_gains *p, double *totals,
+                               uint32_t *open)
+{
+#define CASE(columns)                                                                              \
+    case columns:                                                                                  \
+        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, columns);                      \
+        return;
+    switch (p->d) {
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
+        CASE(7)
+        CASE(8)
+    default:
+        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, p->d);
+    }
+#undef CASE
+}
+
+/* Wide rows: lanes are candidates, and each row is read where it is. So nothing is transposed, or
+ * summed across lanes but the columns that share a vector: at d = 64 and 8 candidates that leaves
+ * two thirds of the time that the layout of few.h takes. */
+
+/* t becomes the number of lanes that candidates take: a constant for each of the kernels. */
+static int NAME(candidate_lanes)(ptrdiff_t t)
+{
+    return t <= 4 ? 4 : t <= 8 ? 8 : t <= 16 ? 16 : CKM_MOST_CANDIDATES;
+}
+INLINE int NAME(columns_beside)(int lanes) { return lanes < LANES ? LANES / lanes : 1; }
+INLINE int NAME(vectors_of)(int lanes) { return lanes < LANES ? 1 : lanes / LANES; }
+
+/* n reals, over and over. */
+INLINE vec NAME(v_repeat)(const real *from, int n)
+{
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+    if (n == 4) return (vec)_mm512_broadcast_f32x4(_mm_loadu_ps(from));
+    if (n == 2) {
+        double both;
+        memcpy(&both, from, sizeof both);
+        return (vec)_mm512_set1_pd(both);
+    }
+#elif VECTOR_BYTES == 64
+    if (n == 2) return (vec)_mm512_broadcast_f64x2(_mm_loadu_pd(from));
+#elif VECTOR_BYTES == 32 && REAL_BITS == 32
+    if (n == 2) {
+        double both;
+        memcpy(&both, from, sizeof both);
+        return (vec)_mm256_set1_pd(both);
+    }
+#endif
+    (void)n;
+    return V_SET1(*from);
+}
+
+/* Every lane becomes the sum over the n neighbours that it is one of. */
+INLINE vec NAME(sum_neighbours)(vec a, int n)
+{
+#if VECTOR_BYTES >= 32 && REAL_BITS == 32
+    if (n >= 2) a += (vec)MM(permute)(a, 0xB1);
+    if (n >= 4) a += (vec)MM(permute)(a, 0x4E);
+#elif VECTOR_BYTES == 64
+    if (n >= 2) a += (vec)MM(permute)(a, 0x55);
+#endif
+    (void)n;
+    return a;
+}
+
+/* Narrow: (t, d). Wide: by columns, as many side by side as share a vector. The last of them
+ * overlap their neighbours instead of reading on; then a vector of ones and zeros says which are
+ * new. Spare lanes repeat the first candidate. */
+static void NAME(pack_candidates)(const double *candidates, ptrdiff_t t, ptrdiff_t d, real *packed)
+{
+    const int lanes = NAME(candidate_lanes)(t), beside = NAME(columns_beside)(lanes);
+    if (d <= CKM_NARROW) {
+        for (ptrdiff_t i = 0; i < t * d; i++) packed[i] = (real)candidates[i];
+        return;
+    }
+    for (ptrdiff_t f = 0; f < d; f += beside) {
+        const ptrdiff_t first = f + beside <= d ? f : d - beside;
+        for (int j = 0; j < lanes; j++)
+            for (int i = 0; i < beside; i++)
+                *packed++ = (real)candidates[(j < t ? j : 0) * d + first + i];
+    }
+    const int seen = (int)((beside - d % beside) % beside);
+    for (int lane = 0; lane < LANES; lane++) *packed++ = lane % beside >= seen;
+}
+
+/* Adds the squared differences of `beside` columns of n rows to the candidates. */
+INLINE void NAME(add_differences)(vec (*sums)[WIDE_VECTORS], const real *const rows[WIDE_ROWS],
+                                  ptrdiff_t f, const real *packed, const vec *keep,
+                                  const int beside, const int vectors, const int n)
+{
+    EACH(v, vectors) {
+        const vec c = V_LOAD(packed + v * LANES);
+        EACH(i, n) {
+            vec difference = NAME(v_repeat)(rows[i] + f, beside) - c;
+            if (keep) difference *= *keep;
+            sums[i][v] = V_FMA(difference, difference, sums[i][v]);
+        }
+    }
+}
+
+/* What one call of wide_gains works on. */
+typedef struct {
+    const real *X;
+    const int32_t *at, *listed;
+    ptrdiff_t m;
+    const double *nearest, *weight;
+    const ckm_gains *gains;
+    uint32_t *open;
+} NAME(wide_rows);
+
+#define PLACE(list, i) ((list) ? (list)[i] : (i))
+
+/* Squared distances of the n rows from place i on; the last row stands in for those behind it. */
+INLINE void NAME(square_wide)(const NAME(wide_rows) *w, ptrdiff_t i, vec (*sums)[WIDE_VECTORS],
+                              const int lanes, const int n)
+{
+    const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
+    const ptrdiff_t d = w->gains->d, last = w->m - 1;
+    const real *packed = w->gains->candidates, *rows[WIDE_ROWS];
+    ptrdiff_t f;
+    EACH(r, n) {
+        const ptrdiff_t place = i + r < last ? i + r : last;
+        rows[r] = w->X + PLACE(w->at, place) * d;
+        EACH(v, vectors) sums[r][v] = V_SET1(0);
+    }
+    for (int r = 0; w->at && r < n && i + n + r <= last; r++)
+        for (f = 0; f < d; f += (ptrdiff_t)(64 / sizeof(real)))
+            prefetch(w->X + w->at[i + n + r] * d + f);
+    /* Rows in turn are fetched a line a step, those after the next: 2.2 instead of 3.3 ms at
+     * 100k x 128, where lines asked for at once would wait for each other. */
+    uintptr_t ahead = (uintptr_t)rows[n - 1] + (size_t)((n + 1) * d) * sizeof(real);
+    for (f = 0; f + beside <= d; f += beside) {
+        prefetch(ahead);
+        ahead += (size_t)(n * beside) * sizeof(real);
+        NAME(add_differences)(sums, rows, f, packed, NULL, beside, vectors, n);
+        packed += vectors * LANES;
+    }
+    if (f < d) {
+        const vec keep = V_LOAD(packed + vectors * LANES);
+        NAME(add_differences)(sums, rows, d - beside, packed, &keep, beside, vectors, n);
+    }
+}
+
+/* Adds what a row gains to `gained`, and marks it where it may. */
+INLINE void NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, const vec *sums, vec *gained,
+                           const int lanes)
+{
+    const ckm_gains *p = w->gains;
+    const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
+    const vec near = V_SET1((real)w->nearest[row]);
+    const vec limit = V_FMA(near, V_SET1((real)p->grow), V_SET1((real)p->tiny));
+    const vec mass = V_SET1(w->weight ? (real)(w->weight[row] * p->weight_scale) : 1);
+    uint32_t *open = w->open + row / CKM_CELL_ROWS * p->t * CKM_OPEN_WORDS +
+                     row % CKM_CELL_ROWS / CKM_OPEN_ROWS;
+    EACH(v, vectors) {
+        const vec sum = NAME(sum_neighbours)(sums[v], beside);
+        gained[v] += V_MAX(near - sum, V_SET1(0)) * mass;
+        for (unsigned bits = ~V_LESS_BITS(limit, sum) & ALL_LANES; bits; bits &= bits - 1) {
+            const int j = (v * LANES + lowest_bit(bits)) / beside;
+            if (j < p->t) open[j * CKM_OPEN_WORDS] |= (uint32_t)1 << row % CKM_OPEN_ROWS;
+        }
+    }
+}
+
+INLINE void NAME(gain_wide)(const NAME(wide_rows) *w, double *totals, const int lanes)
+{
+    const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
+    const int n = WIDE_ROWS / vectors > 0 ? WIDE_ROWS / vectors : 1;
+    for (ptrdiff_t i = 0; i < w->m;) {
+        const ptrdiff_t end = i + CKM_CELL_ROWS < w->m ? i + CKM_CELL_ROWS : w->m;
+        vec gained[WIDE_VECTORS];
+        real sums_of_lanes[WIDE_VECTORS * LANES];
+        EACH(v, vectors) gained[v] = V_SET1(0);
+        for (; i < end; i += n) {
+            vec sums[WIDE_ROWS][WIDE_VECTORS];
+            NAME(square_wide)(w, i, sums, lanes, n);
+            for (int r = 0; r < n && i + r < end; r++)
+                NAME(gain_row)(w, PLACE(w->listed, i + r), sums[r], gained, lanes);
+        }
+        EACH(v, vectors) V_STORE(sums_of_lanes + v * LANES, gained[v]);
+        for (ptrdiff_t j = 0; j < w->gains->t; j++) totals[j] += sums_of_lanes[j * beside];
+    }
+}
+
+static void NAME(wide_gains)(const real *X, const int32_t *at, const int32_t *listed, ptrdiff_t m,
+                             const double *nearest, const double *weight, const ckm_gains *gains,
+                             double *totals, uint32_t *open)
+{
+    const NAME(wide_rows) w = {X, at, listed, m, nearest, weight, gains, open};
+    switch (NAME(candidate_lanes)(gains->t)) {
+    case 4:
+        NAME(gain_wide)(&w, totals, 4);
+        return;
+    case 8:
+        NAME(gain_wide)(&w, totals, 8);
+        return;
+    case 16:
+        NAME(gain_wide)(&w, totals, 16);
+        return;
+    default:
+        NAME(gain_wide)(&w, totals, CKM_MOST_CANDIDATES);
+    }
+}
+
+#undef PLACE
+#undef WIDE
+#undef wide
+#undef WIDE_LANES
+#undef SEED_ROWS
+#undef SEED_VECTORS
+#undef SEED_COLUMNS
+#undef PAIR
+#undef WIDE_ROWS
+#undef WIDE_VECTORS
+#undef ALL_LANES

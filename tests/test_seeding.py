@@ -1,0 +1,236 @@
+"""Greedy k-means++ against NumPy loops with the same draws: the same rows, to the bit."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import squares
+
+from ckmeans import _plus_plus
+from ckmeans._plus_plus import seeds
+from ckmeans._rows import Rows
+from ckmeans._seeding import Seeding
+from ckmeans._source import Source
+
+
+def brute_force(X, k, rng, weight=None):
+    """Indices of the rows that greedy k-means++ draws."""
+    weight = np.ones(len(X)) if weight is None else weight
+
+    def drawn(chances, size):
+        cumulative = np.cumsum(chances)
+        return np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+
+    rows = list(drawn(weight, 1))
+    nearest = squares(X, X[rows])[:, 0]
+    for _ in range(1, k):
+        candidates = drawn(nearest * weight, 2 + int(math.log(k)))
+        left = np.minimum(nearest[:, None], squares(X, X[candidates]))
+        best = int(np.argmin([math.fsum(weight * column) for column in left.T]))
+        rows.append(candidates[best])
+        nearest = left[:, best]
+    return rows
+
+
+def assert_seeds(X, k, seed=5, weight=None):
+    """The rows of the brute force, their distances and owners; returns the seeds."""
+    X = np.asarray(X)
+    single = X.dtype.kind == "b" or X.dtype.itemsize <= 2 or X.dtype == np.float32
+    native = X.astype(np.float32 if single else np.float64)
+    rows = brute_force(native.astype(np.float64), k, np.random.default_rng(seed), weight)
+    result = seeds(Rows(X), k, np.random.default_rng(seed), weight)
+    np.testing.assert_array_equal(result.centroids, native[rows])
+    distance2 = squares(native, result.centroids)
+    np.testing.assert_array_equal(result.nearest, distance2.min(axis=1))
+    np.testing.assert_array_equal(result.owner, distance2.argmin(axis=1))
+    return result
+
+
+def blobs(n, d, dtype, seed=0, centres=5):
+    rng = np.random.default_rng(seed)
+    X = (
+        rng.standard_normal((n, d))
+        + 6 * rng.standard_normal((centres, d))[rng.integers(centres, size=n)]
+    )
+    return X.astype(dtype)
+
+
+# Around the widths that kernels are made for: 1 to 8 columns, up to 16, more than a block of 32.
+@pytest.mark.parametrize("d", [*range(1, 10), 15, 16, 17, 18, 19, 33, 66])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_of_the_brute_force(level, dtype, d):
+    for n, k in [(40, 1), (40, 9), (300, 30), (1500, 12), (5000, 60)]:
+        assert_seeds(blobs(n, d, dtype), k)
+
+
+@pytest.mark.parametrize("d", [3, 20])
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "f2", "i4", "u8", ">f4", ">f8"])
+def test_element_types(level, dtype, d):
+    X = np.abs(8 * blobs(1200, d, "f8", centres=3)) % 100
+    assert_seeds((X > 20 if dtype == "?" else X).astype(dtype), 3 if dtype == "?" else 11)
+
+
+LAYOUTS = {
+    "Fortran": np.asfortranarray,
+    "reversed": lambda X: X[::-1].copy()[::-1],
+    "columns of a wider array": lambda X: np.hstack([X, X])[:, : X.shape[1]],
+    "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("d", [2, 40])
+def test_layouts_give_the_same_bits(level, d, layout):
+    X = blobs(4500, d, "f4")
+    expected = seeds(Rows(X), 25, np.random.default_rng(3), None)
+    result = seeds(Rows(LAYOUTS[layout](X)), 25, np.random.default_rng(3), None)
+    np.testing.assert_array_equal(result.centroids, expected.centroids)
+    np.testing.assert_array_equal(result.nearest, expected.nearest)
+    np.testing.assert_array_equal(result.owner, expected.owner)
+
+
+def test_standardised_rows():
+    X = blobs(900, 3, "f4") * [1, 1e-3, 1e4]
+    rows = Rows(X).standardised()
+    result = seeds(rows, 12, np.random.default_rng(0), None)
+    expected = brute_force(rows[np.arange(900)], 12, np.random.default_rng(0))
+    np.testing.assert_array_equal(result.centroids, rows[np.array(expected)])
+
+
+@pytest.mark.parametrize("d", [2, 5, 30])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_weights(level, dtype, d):
+    X = blobs(2000, d, dtype)
+    rng = np.random.default_rng(1)
+    for weight in (rng.random(2000) * 1e-3, rng.integers(0, 4, 2000).astype(float) * 1e6):
+        assert_seeds(X, 21, weight=weight)
+
+
+@pytest.mark.parametrize("d", [2, 30])
+def test_rows_without_weight_are_never_drawn(level, d):
+    X = blobs(1000, d, "f8")
+    weight = np.zeros(1000)
+    weight[::100] = 1.0
+    result = seeds(Rows(X), 10, np.random.default_rng(0), weight)
+    drawn = {tuple(c) for c in result.centroids}
+    assert drawn == {tuple(x) for x in X[::100]}
+    np.testing.assert_array_equal(result.owner, squares(X, result.centroids).argmin(axis=1))
+
+
+def test_rows_are_drawn_in_proportion_to_weighted_distance():
+    """The second of two centroids, with one candidate, over all first ones."""
+    X = np.array([[0.0], [1.0], [3.0], [7.0]])
+    weight = np.array([4.0, 1.0, 2.0, 0.5])
+    source, counts = Rows(X).source, np.zeros((4, 4))
+    rng = np.random.default_rng(0)
+    for _ in range(20_000):
+        seeding = Seeding(source, weight, 2, 1)
+        seeding.begin(rng.random())
+        seeding.settle(0)
+        seeding.begun()
+        seeding.steps(rng.random((1, 1)))
+        first, second = np.searchsorted(X[:, 0], seeding.centroids[:, 0])
+        counts[first, second] += 1
+    chances = weight * squares(X, X)
+    expected = (weight / weight.sum())[:, None] * chances / chances.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(counts / 20_000, expected, atol=0.012)
+
+
+@pytest.mark.parametrize("d", [1, 3, 40])
+@pytest.mark.parametrize("n", [1, 2, 700])
+def test_equal_rows(level, n, d):
+    result = seeds(Rows(np.full((n, d), 0.1)), min(n, 5), np.random.default_rng(0), None)
+    np.testing.assert_array_equal(result.centroids, np.full((min(n, 5), d), 0.1))
+    assert not result.nearest.any() and not result.owner.any()
+
+
+@pytest.mark.parametrize("d", [2, 24])
+def test_every_distinct_row_is_drawn_before_any_twice(level, d):
+    X = np.random.default_rng(0).integers(-3, 4, (9, d)).astype("f4")
+    X = np.unique(X, axis=0)
+    result = seeds(Rows(np.tile(X, (50, 1))), len(X) + 4, np.random.default_rng(0), None)
+    np.testing.assert_array_equal(np.unique(result.centroids[: len(X)], axis=0), X)
+    assert not result.nearest.any()
+    np.testing.assert_array_equal(
+        result.owner, squares(np.tile(X, (50, 1)), result.centroids).argmin(axis=1)
+    )
+
+
+@pytest.mark.parametrize("d", [2, 24])
+def test_as_many_centroids_as_rows(level, d):
+    X = blobs(200, d, "f4")
+    result = assert_seeds(X, 200)
+    np.testing.assert_array_equal(np.unique(result.centroids, axis=0), np.unique(X, axis=0))
+
+
+@pytest.mark.parametrize("d", [2, 24])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_far_from_the_origin(level, dtype, d):
+    assert_seeds(blobs(2000, d, dtype) + np.dtype(dtype).type(1e6), 15)
+
+
+# Squares of such numbers leave the range of float32, and the last ones come near that of float64.
+@pytest.mark.parametrize("d", [3, 24])
+@pytest.mark.parametrize(
+    "dtype, size", [("f4", 1e30), ("f4", 1e-30), ("f8", 1e100), ("f8", 1e-100)]
+)
+def test_large_and_small_numbers(level, dtype, size, d):
+    X = blobs(700, d, dtype)
+    expected = seeds(Rows(X.astype("f8")), 9, np.random.default_rng(0), None)
+    power = 2.0 ** round(math.log2(size))
+    result = seeds(Rows(X * X.dtype.type(power)), 9, np.random.default_rng(0), None)
+    np.testing.assert_array_equal(result.centroids, expected.centroids * power)
+    np.testing.assert_array_equal(result.owner, expected.owner)
+
+
+def test_ties_go_to_the_first_candidate(level):
+    """On a lattice many candidates gain the same: only exact sums tell them apart."""
+    X = np.stack(np.meshgrid(*[np.arange(8.0)] * 3), axis=-1).reshape(-1, 3)
+    for seed in range(20):
+        assert_seeds(X.astype("f4"), 24, seed)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+@pytest.mark.parametrize("n, d, k", [(70_001, 3, 20), (20_000, 40, 12), (9000, 2, 5)])
+def test_threads_give_the_same_bits(monkeypatch, n, d, k, n_threads):
+    monkeypatch.setattr(_plus_plus, "PARALLEL", 1)
+    X = blobs(n, d, "f4")
+    for rows, weight in [(Rows(X), None), (Rows(X.T.copy().T), np.arange(n) % 3 + 1.0)]:
+        expected = seeds(rows, k, np.random.default_rng(2), weight)
+        result = seeds(rows, k, np.random.default_rng(2), weight, n_threads)
+        np.testing.assert_array_equal(result.centroids, expected.centroids)
+        np.testing.assert_array_equal(result.nearest, expected.nearest)
+        np.testing.assert_array_equal(result.owner, expected.owner)
+
+
+def test_threads_draw_the_same_numbers_where_rows_run_out(monkeypatch):
+    monkeypatch.setattr(_plus_plus, "PARALLEL", 1)
+    rows = Rows(np.repeat(np.arange(12.0).reshape(4, 3), 9, axis=0))
+    after = []
+    for n_threads in (1, 2):
+        rng = np.random.default_rng(0)
+        after.append((seeds(rows, 20, rng, None, n_threads).centroids, rng.random()))
+    np.testing.assert_array_equal(after[0][0], after[1][0])
+    assert after[0][1] == after[1][1]
+
+
+@given(st.integers(1, 400), st.integers(1, 24), st.integers(0, 99), st.booleans())
+def test_any_shape(n, d, seed, single):
+    X = np.random.default_rng(seed).standard_normal((n, d))
+    assert_seeds(X.astype("f4") if single else X, min(n, 1 + seed), seed)
+
+
+def test_a_smaller_start_is_a_prefix():
+    """With as many candidates: 2 + floor(ln k) is the same from 8 to 20."""
+    rows = Rows(blobs(3000, 4, "f4"))
+    many = seeds(rows, 20, np.random.default_rng(0), None).centroids
+    few = seeds(rows, 8, np.random.default_rng(0), None).centroids
+    np.testing.assert_array_equal(many[:8], few)
+
+
+def test_candidates_are_refused_beyond_the_bits_of_a_word():
+    with pytest.raises(ValueError, match="between 1 and 32, got 33"):
+        Seeding(Source(np.ones((3, 2))), None, 2, 33)
