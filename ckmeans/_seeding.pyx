@@ -504,7 +504,7 @@ cdef class Seeding:
     cdef double doubt_about(self, double gain) noexcept nogil:
         """How far rounding may take an estimated gain from what exact_gain finds."""
         cdef Plan* p = &self.plan
-        cdef double u = 6.0e-8 if self.single else 1.2e-16
+        cdef double u = (6.0e-8 if self.single else 1.2e-16) + 1.2e-16    # and exact_gain's
         cdef double potential = self.cumulative[self.cumulative.shape[0] - 1] / p.scale
         cdef double flushed = p.n * (1 + self.largest) * p.gains.tiny
         return (((p.d + 16) * potential + (CELL + 16) * gain) * u + p.n * 2.3e-16 * potential
