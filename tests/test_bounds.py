@@ -88,6 +88,34 @@ def swept(sweep, n, centroids, mode, measure_gaps=True, measure=False):
     return sweep.collect()
 
 
+def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
+    """A run of (mode, move, measure_gaps); bounds are set anew where a filter has none."""
+    k, d = centroids.shape
+    sweep.begin(k)
+    before = np.full(len(X), -1)
+    for mode, move, measure_gaps in [(BOUND, "none", True), *steps]:
+        centroids = moved(move, centroids, X, rng)
+        mode = mode if mode != FILTER or sweep.bounded else BOUND
+        measure = bool(rng.integers(2))
+        changed, _ = swept(sweep, len(X), centroids, mode, measure_gaps, measure)
+        labels = oracle.nearest(X, centroids)
+        np.testing.assert_array_equal(sweep.labels, labels, f"after {move}")
+        assert changed == np.count_nonzero(labels != before)
+        mass = np.bincount(labels, minlength=k)
+        np.testing.assert_array_equal(sweep.totals[:, d], mass)
+        if X.dtype.kind in "ui":  # every order of summation is exact
+            sums = np.zeros((k, d))
+            np.add.at(sums, labels, X - sweep.reference)
+            np.testing.assert_array_equal(sweep.totals[:, :d], sums)
+        if measure:
+            residuals = sweep.residuals()
+            squares = ((X.astype(float) - centroids[labels]) ** 2).sum(axis=1)
+            inertias = np.bincount(labels, squares, minlength=k)
+            np.testing.assert_array_equal(residuals[:, d], mass)
+            np.testing.assert_allclose(residuals[:, d + 1], inertias, rtol=1e-12)
+        before = labels
+
+
 @settings(max_examples=100)
 @given(
     n=st.sampled_from([1, 7, 48, 49, 400]), d=st.sampled_from([1, 2, 3, 8, 9, 30, 64]),
@@ -104,33 +132,37 @@ def swept(sweep, n, centroids, mode, measure_gaps=True, measure=False):
 def test_sweeps_give_the_brute_force(level, n, d, k, dtype, steps, n_distinct, scale, seed):
     rng = np.random.default_rng(seed)
     X = at_scale(blobs(rng, n, d, 12, dtype)[np.arange(n) % n_distinct], scale)
-    centroids = X[rng.integers(0, n, k)].astype(float)
-    reference = np.round(X.mean(axis=0, dtype=float))
-    sweep = Sweep(Source(X), None, reference, True)
+    sweep = Sweep(Source(X), None, np.round(X.mean(axis=0, dtype=float)), True)
     for _ in range(2):  # a second run forgets the first
-        sweep.begin(k)
-        before = np.full(n, -1)
-        for mode, move, measure_gaps in [(BOUND, "none", True), *steps]:
-            centroids = moved(move, centroids, X, rng)
-            mode = mode if mode != FILTER or sweep.bounded else BOUND
-            measure = bool(rng.integers(2))
-            changed, _ = swept(sweep, n, centroids, mode, measure_gaps, measure)
-            labels = oracle.nearest(X, centroids)
-            np.testing.assert_array_equal(sweep.labels, labels, f"after {move}")
-            assert changed == np.count_nonzero(labels != before)
-            mass = np.bincount(labels, minlength=k)
-            np.testing.assert_array_equal(sweep.totals[:, d], mass)
-            if np.dtype(dtype).kind in "ui":  # every order of summation is exact
-                sums = np.zeros((k, d))
-                np.add.at(sums, labels, X - reference)
-                np.testing.assert_array_equal(sweep.totals[:, :d], sums)
-            if measure:
-                residuals = sweep.residuals()
-                squares = ((X.astype(float) - centroids[labels]) ** 2).sum(axis=1)
-                inertias = np.bincount(labels, squares, minlength=k)
-                np.testing.assert_array_equal(residuals[:, d], mass)
-                np.testing.assert_allclose(residuals[:, d + 1], inertias, rtol=1e-12)
-            before = labels
+        centroids = X[rng.integers(0, n, k)].astype(float)
+        assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng)
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_sweeps_by_panels_give_the_brute_force(level, dtype, move):
+    """Where few centroids move far, rows are compared with an eighth, a quarter or a half."""
+    for k, d in ((64, 2), (100, 9), (65, 70)):
+        rng = np.random.default_rng(k * d)
+        X = blobs(rng, 400, d, 80, dtype)
+        sweep = Sweep(Source(X), None, np.round(X.mean(axis=0, dtype=float)), True)
+        steps = [(FILTER, step, True) for step in ("all a little", *3 * [move], "none")]
+        assert_sweeps_give_the_brute_force(sweep, X, X[:k].astype(float), steps, rng)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_visiting_centroids_take_rows_and_give_them_back(level, dtype):
+    """They make up the panel, and the rows' own centroids, at times as near, stay outside."""
+    homes = 5.0 + 30 * np.argwhere(np.ones((8, 8)))[:60]
+    offsets = np.argwhere(np.ones((3, 3))) - 1
+    visited = homes[50:54]
+    X = np.concatenate([*(homes[:, None] + offsets), visited + [8, 0]]).astype(dtype)
+    sweep = Sweep(Source(X), None, X[0].astype(float), True)
+    sweep.begin(64)
+    for away in (8, 2, 1, 3, 7, 8, 1.5, 3, 2, 8, 0, 7, 8, 1.5, 1.5, 2, 2):
+        centroids = np.ascontiguousarray(np.concatenate([homes, visited + [away, 0]]))
+        swept(sweep, len(X), centroids, BOUND if away == 8 else FILTER)
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids), f"{away} away")
 
 
 def test_bounds_spare_comparisons(level):
@@ -263,6 +295,14 @@ def test_every_way_gives_the_same_bits(level, threads_for_all, dtype, name):
     np.testing.assert_array_equal(expected.centroids, elsewhere.centroids)
     np.testing.assert_allclose(expected.inertia, elsewhere.inertia, rtol=1e-13)
     assert expected.n_iter == elsewhere.n_iter
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_interruptible_pieces_change_nothing(threads_for_all, monkeypatch, n_threads, name):
+    expected = clustered(name, np.float32)
+    monkeypatch.setattr("ckmeans._iterate.UNINTERRUPTED", 1)
+    oracle.assert_same_bits(clustered(name, np.float32, n_threads=n_threads), expected)
 
 
 @pytest.mark.parametrize("name", RUNS)

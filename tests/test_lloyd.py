@@ -94,11 +94,13 @@ KINDS = (
 
 @cache
 def problem(kind, n, d, k, dtype):
-    """Rows, centroids, and the labels of the brute force."""
+    """Rows, centroids, the brute force's labels, and its two least squares for each row."""
     rng = np.random.default_rng((n, d, k))
     X, centroids = kind(rng, n, d, k, dtype)
     X, centroids = X.astype(dtype), centroids.astype(np.float64)
-    return X, centroids, oracle.nearest(X, centroids)
+    squares = oracle.squares(X, centroids)
+    two = np.sort(np.column_stack([squares, np.full(n, np.inf)]), axis=1)[:, :2]
+    return X, centroids, squares.argmin(axis=1), two
 
 
 def assigned(X, centroids, shift):
@@ -107,6 +109,13 @@ def assigned(X, centroids, shift):
     upper2, lower2 = np.full((2, len(X)), np.nan, X.dtype)
     assign(X, centroids, packed, labels, upper2, lower2)
     return labels, upper2, lower2
+
+
+def assert_brute_force(X, centroids, shift, expected, two):
+    """The labels, and bounds on either side of the squares."""
+    labels, upper2, lower2 = assigned(X, centroids, shift)
+    np.testing.assert_array_equal(labels, expected, f"{len(X)} rows, k = {len(centroids)}")
+    assert (upper2 >= two[:, 0]).all() and (lower2 <= two[:, 1]).all()
 
 
 def shifts(X, centroids):
@@ -120,20 +129,17 @@ def shifts(X, centroids):
 @pytest.mark.parametrize("d", COLUMNS)
 def test_labels_are_the_brute_force(level, dtype, d, kind):
     for k in CENTROIDS:
-        X, centroids, expected = problem(kind, ROWS[-1], d, k, dtype)
-        labels, _, _ = assigned(X, centroids, shifts(X, centroids)[k % 3])
-        np.testing.assert_array_equal(labels, expected, f"k = {k}")
+        X, centroids, *expected = problem(kind, ROWS[-1], d, k, dtype)
+        assert_brute_force(X, centroids, shifts(X, centroids)[k % 3], *expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("d", COLUMNS)
 def test_any_number_of_rows(level, dtype, d):
     for k in (1, 3, 10, 17):
-        X, centroids, expected = problem(between, ROWS[-1], d, k, dtype)
+        X, centroids, labels, two = problem(between, ROWS[-1], d, k, dtype)
         for n in ROWS:
-            labels, upper2, lower2 = assigned(X[-n:].copy(), centroids, np.zeros(d))
-            np.testing.assert_array_equal(labels, expected[-n:], f"{n} rows, k = {k}")
-            assert (upper2 < lower2).all() or k > 1
+            assert_brute_force(X[-n:].copy(), centroids, np.zeros(d), labels[-n:], two[-n:])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -141,9 +147,8 @@ def test_any_number_of_rows(level, dtype, d):
 @pytest.mark.parametrize("d", [1, 2, 8, 9, 128, 129, 260])
 def test_many_centroids(level, dtype, k, d):
     for kind in (normal, between, grid):
-        X, centroids, expected = problem(kind, 49, d, k, dtype)
-        labels, _, _ = assigned(X, centroids, centroids.mean(axis=0))
-        np.testing.assert_array_equal(labels, expected)
+        X, centroids, *expected = problem(kind, 49, d, k, dtype)
+        assert_brute_force(X, centroids, centroids.mean(axis=0), *expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -182,7 +187,7 @@ def assert_bounds_hold(X, centroids, shift):
     dtype=st.sampled_from([np.float32, np.float64]), shifted=st.integers(0, 2),
 )  # fmt: skip
 def test_bounds_hold_exactly(level, kind, n, d, k, dtype, shifted):
-    X, centroids, _ = problem(kind, n, d, k, dtype)
+    X, centroids, _, _ = problem(kind, n, d, k, dtype)
     assert_bounds_hold(X, centroids, shifts(X, centroids)[shifted])
 
 
@@ -190,7 +195,7 @@ def test_bounds_hold_exactly(level, kind, n, d, k, dtype, shifted):
 @pytest.mark.parametrize(("d", "k"), [(40, 9), (128, 3), (130, 10), (131, 12)])
 def test_bounds_hold_exactly_in_many_columns(level, dtype, d, k):
     for kind in (normal, between, offset):
-        X, centroids, _ = problem(kind, 13, d, k, dtype)
+        X, centroids, _, _ = problem(kind, 13, d, k, dtype)
         assert_bounds_hold(X, centroids, np.zeros(d))
 
 
@@ -198,14 +203,13 @@ def test_bounds_hold_exactly_in_many_columns(level, dtype, d, k):
 @pytest.mark.parametrize("d", [1, 3, 8, 17, 128, 300])
 def test_bounds_are_close(level, dtype, d):
     """A bound that says nothing would hold too."""
-    X, centroids, expected = problem(normal, 101, d, 9, dtype)
+    X, centroids, _, two = problem(normal, 101, d, 9, dtype)
     _, upper2, lower2 = assigned(X, centroids, np.zeros(d))
-    squares = np.sort(oracle.squares(X, centroids), axis=1)
     size = (X.astype(float) ** 2).sum(axis=1) + (centroids**2).sum(axis=1).max()
     # Twice (4 d + 40) ulp: the slack of the certificate, and as much error of the score.
     tolerance = (80 + 8 * d) * np.finfo(dtype).eps * size
-    assert (upper2 - squares[:, 0] <= tolerance).all()
-    assert (squares[:, 1] - lower2 <= tolerance).all()
+    assert (upper2 - two[:, 0] <= tolerance).all()
+    assert (two[:, 1] - lower2 <= tolerance).all()
 
 
 @settings(max_examples=40)
@@ -215,20 +219,18 @@ def test_bounds_are_close(level, dtype, d):
     n_distinct=st.integers(1, 60),
 )  # fmt: skip
 def test_any_shape(level, n, d, k, dtype, kind, n_distinct):
-    X, centroids, expected = problem(kind, n, d, k, dtype)
-    for repeat in (np.arange(n), np.arange(n) % min(n, n_distinct)):  # duplicates
-        labels, _, _ = assigned(X[repeat], centroids, centroids.mean(axis=0))
-        np.testing.assert_array_equal(labels, expected[repeat])
+    X, centroids, labels, two = problem(kind, n, d, k, dtype)
+    for rows in (np.arange(n), np.arange(n) % n_distinct):  # duplicates
+        assert_brute_force(X[rows], centroids, centroids.mean(axis=0), labels[rows], two[rows])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_unaligned_read_only_rows(level, dtype):
-    X, centroids, expected = problem(between, 101, 17, 9, dtype)
+    X, centroids, *expected = problem(between, 101, 17, 9, dtype)
     moved = np.empty(X.size + 1, dtype)[1:].reshape(X.shape)
     moved[...] = X
     moved.flags.writeable = False
-    labels, _, _ = assigned(moved, centroids, np.zeros(17))
-    np.testing.assert_array_equal(labels, expected)
+    assert_brute_force(moved, centroids, np.zeros(17), *expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -256,9 +258,9 @@ def test_totals_are_exact_sums(level, dtype, d, weighted):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_distances_are_the_oracles_bits(dtype, kind):
-    X, centroids, labels = problem(kind, 101, 10, 7, dtype)
+    X, centroids, labels, two = problem(kind, 101, 10, 7, dtype)
     every, own = np.empty((101, 7)), np.empty(101)
     all_distances(X.astype(np.float64), columns_of(centroids), every)
     own_distances2(X, centroids, labels.astype(np.int32), own)
     np.testing.assert_array_equal(every, np.sqrt(oracle.squares(X, centroids)))
-    np.testing.assert_array_equal(np.sqrt(own), every.min(axis=1))
+    np.testing.assert_array_equal(own, two[:, 0])
