@@ -90,18 +90,21 @@ def each(
     try:
         _invite(job, guests)
         job.work()
-    finally:
+    except BaseException:
         job.drop()
+        raise
+    finally:
         _closed(job)
     if job.error is not None:
         raise job.error
 
 
 def _closed(job: _Job) -> None:
-    """Close the job, whatever interrupts the waiting."""
+    """Close the job, whatever interrupts the waiting; that drops what is left to be done."""
     try:
         job.close()
     except BaseException:
+        job.drop()
         _closed(job)
         raise
 
