@@ -100,6 +100,20 @@ def test_a_generator_runs_to_its_end(n_threads):
     assert sorted(done) == [(i, j) for i in range(20) for j in range(5)]
 
 
+def test_a_caller_without_work_lets_generators_end():
+    caller, meeting, steps = threading.get_ident(), threading.Barrier(2), []
+
+    def task(_):
+        meeting.wait(SOON)
+        for _ in range(0 if threading.get_ident() == caller else 100):
+            steps.append(True)
+            time.sleep(0.001)
+            yield
+
+    _team.each(task, [(0,), (1,)], 2)
+    assert len(steps) == 100
+
+
 @pytest.mark.parametrize("guest_fails", [False, True])
 def test_an_error_ends_generators_where_they_yield(guest_fails):
     caller, meeting, steps = threading.get_ident(), threading.Barrier(2), []
