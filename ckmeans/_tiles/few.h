@@ -6,20 +6,18 @@
  * or below d = 128, kernel.h is faster. */
 
 /* Columns f..f+LANES-1 of FEW_ROWS rows times those of FEW_GROUP centroids. `keep`, where given,
- * zeroes columns. */
+ * zeroes columns; `fetch` brings what lies `ahead`. */
 INLINE void NAME(add_products)(vec sums[FEW_GROUP][FEW_ROWS], vec norms2[FEW_ROWS],
                                const real *const rows[FEW_ROWS], ptrdiff_t f, const real *shift,
                                const real *c, ptrdiff_t stride, const real *keep, ptrdiff_t ahead,
-                               int measure, int direct)
+                               int fetch, int measure, int direct)
 {
     vec x[FEW_ROWS];
     EACH(i, FEW_ROWS) {
         x[i] = V_LOAD(rows[i] + f) - V_LOAD(shift + f);
         if (keep) x[i] *= V_LOAD(keep);
-        if (measure) {
-            norms2[i] = V_FMA(x[i], x[i], norms2[i]);
-            prefetch((uintptr_t)(rows[i] + f) + (uintptr_t)ahead);
-        }
+        if (measure) norms2[i] = V_FMA(x[i], x[i], norms2[i]);
+        if (fetch) prefetch((uintptr_t)(rows[i] + f) + (uintptr_t)ahead);
     }
     EACH(j, FEW_GROUP) {
         const vec cj = V_LOAD(c + j * stride);
@@ -41,10 +39,12 @@ INLINE void NAME(few_products)(vec (*lane_sums)[LANES], vec *lane_norms2,
 {
     const ptrdiff_t d = p->d, stride = p->few_stride, whole = d / LANES * LANES;
     const real *shift = (const real *)p + p->shift_at;
-    const real *few = (const real *)p + p->groups_at + FEW_MAX, *c = few + j * stride;
+    const real *few = (const real *)p + p->groups_at + FEW_HEAD, *c = few + j * stride;
     const real *keep = few + FEW_MAX * stride + whole;
     /* Eight rows ahead: -26 % where the rows come from memory. */
     const ptrdiff_t ahead = 2 * FEW_ROWS * d * (ptrdiff_t)sizeof(real);
+    /* Where the rows are read twice, either time fetches every other line: memory never rests. */
+    const ptrdiff_t line = 64 / sizeof(real), twice = p->k > FEW_GROUP, turn = !measure;
     vec sums[FEW_GROUP][FEW_ROWS], norms2[FEW_ROWS];
 
     EACH(i, FEW_ROWS) {
@@ -52,12 +52,12 @@ INLINE void NAME(few_products)(vec (*lane_sums)[LANES], vec *lane_norms2,
         EACH(q, FEW_GROUP) sums[q][i] = V_SET1(0);
     }
     for (ptrdiff_t f = 0; f < whole; f += LANES)
-        NAME(add_products)(sums, norms2, rows, f, shift, c + f, stride, NULL, ahead, measure,
-                           direct);
+        NAME(add_products)(sums, norms2, rows, f, shift, c + f, stride, NULL, ahead,
+                           (f / line & twice) == turn, measure, direct);
     /* The remaining columns come with the end of the vector before, which `keep` and the centroids
      * zero. */
     if (whole < d)
-        NAME(add_products)(sums, norms2, rows, d - LANES, shift, c + whole, stride, keep, ahead,
+        NAME(add_products)(sums, norms2, rows, d - LANES, shift, c + whole, stride, keep, ahead, 1,
                            measure, direct);
     EACH(i, FEW_ROWS) {
         if (measure) lane_norms2[i] = norms2[i];

@@ -37,6 +37,7 @@
 
 /* few.h: at most FEW_MAX centroids of at least FEW_COLUMNS columns, FEW_GROUP at a time. */
 #define FEW_MAX 10
+#define FEW_HEAD 16 /* half squared norms before them: whole cache lines */
 #define FEW_COLUMNS 128
 #define FEW_GROUP 5
 
@@ -46,8 +47,8 @@ _Static_assert(LANES % FEW_ROWS == 0, "few.h takes a vector of rows in whole ste
 #define tile_state NAME(tile_state)
 
 /* The head of a packed buffer; then shift (d,); then either groups of GROUP half squared norms and
- * d-major coordinates (d, GROUP), the last one filled up with NO_CENTROID; or, for few.h, FEW_MAX
- * half squared norms, as many rows of few_stride coordinates, and a row of ones and zeros. */
+ * d-major coordinates (d, GROUP), the last one filled up with NO_CENTROID; or, for few.h, FEW_HEAD
+ * half squared norms, FEW_MAX rows of few_stride coordinates, and a row of ones and zeros. */
 typedef struct {
     ptrdiff_t k, d, n_groups;
     ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */

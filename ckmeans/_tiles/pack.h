@@ -28,7 +28,7 @@ static size_t NAME(packed_bytes)(ptrdiff_t k, ptrdiff_t d)
     packed_centroids p;
     NAME(lay_out)(&p, k, d);
     const ptrdiff_t grouped = p.n_groups * GROUP * (d + 1);
-    const ptrdiff_t few = p.few_stride ? FEW_MAX + (FEW_MAX + 1) * p.few_stride : 0;
+    const ptrdiff_t few = p.few_stride ? FEW_HEAD + (FEW_MAX + 1) * p.few_stride : 0;
     return (size_t)(p.groups_at + NAME(padded)(few ? few : grouped)) * sizeof(real);
 }
 
@@ -105,7 +105,7 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
     for (ptrdiff_t f = 0; shift && f < d; f++) origin[f] = (real)shift[f];
     for (ptrdiff_t j = 0; j < (few ? FEW_MAX : p->n_groups * GROUP); j++) {
         real *half_norm2 = few ? groups + j : groups + j / GROUP * GROUP * (d + 1) + j % GROUP;
-        real *to = few ? groups + FEW_MAX + j * p->few_stride : half_norm2 + GROUP;
+        real *to = few ? groups + FEW_HEAD + j * p->few_stride : half_norm2 + GROUP;
         if (j >= k) {
             *half_norm2 = NO_CENTROID;
             continue;
@@ -115,7 +115,7 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
         *half_norm2 = (real)half;
         if (half > largest || half != half) largest = half;
     }
-    real *keep = groups + FEW_MAX + FEW_MAX * p->few_stride;
+    real *keep = groups + FEW_HEAD + FEW_MAX * p->few_stride;
     for (ptrdiff_t f = whole; f < d; f++) keep[f + gap] = 1;
     p->radius2 = NAME(rounded_up)(2 * largest * (1 + (d + 2) * 0x1p-52));
     NAME(certify)(p);
