@@ -130,9 +130,11 @@ cdef class Source:
         return taken
 
     def middle(self):
-        """Mean of the first, the middle and the last row: (d,) float64, near all rows if those lie
-        far from the origin."""
-        return self.take(np.array([0, self.n // 2, self.n - 1])).sum(axis=0) / 3
+        """Median by column of the first, the middle and the last row: (d,) float64, near most rows
+        if those lie far from the origin."""
+        rows = self.take(np.array([0, self.n // 2, self.n - 1]))
+        rows.sort(axis=0)
+        return rows[1]
 
     def first_bad(self, Py_ssize_t first, Py_ssize_t last, double limit=DBL_MAX):
         """Row and column of the first element of rows first..last-1 that is NaN, infinite or, in
