@@ -17,6 +17,10 @@ from ckmeans._rows import Rows
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
 # instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far from centroids.
 GAPS_TO = 8
+# Bounds are set once fewer rows change than this share: where 1 to 3 % of them do (k = 10 to 50) or
+# 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
+SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.02, 1 / 3000, 0.1
+LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
 WORTHWHILE = 0.8  # a filter that leaves more of the comparisons costs more than it saves
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
@@ -105,7 +109,8 @@ class Problem:
         self.sweep.begin(k, labels if self.given else None)
         self.labels = self.sweep.labels
         self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
-        self.changed, self.pause, self.share = self.rows.n, 0, 1.0
+        self.changed, self.share = self.rows.n, 1.0
+        self.pause, self.next_pause = 0, 3
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         """Assign every row and move those that change; returns how many did.
@@ -121,7 +126,7 @@ class Problem:
         self.share = comparisons / (n * k)
         if mode == FILTER and self.prune is None and self.share > WORTHWHILE:
             self.sweep.drop_bounds()
-            self.pause = 3
+            self.pause, self.next_pause = self.next_pause, min(2 * self.next_pause, LONGEST_PAUSE)
         return self.changed
 
     def _mode(self, k: int) -> int:
@@ -138,7 +143,7 @@ class Problem:
             return BOUND
         self.pause -= 1
         small = self.rows.n * k * self.rows.d < 1 << 18
-        unsettled = self.changed > self.rows.n * (0.25 if k < 32 else 0.5)
+        unsettled = self.changed > self.rows.n * min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
         return PLAIN if small or self.pause > 0 or unsettled else BOUND
 
     def _each_segment(self, function: Callable[[int, int, int], None]) -> None:
