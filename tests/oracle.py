@@ -19,6 +19,17 @@ def nearest(X, centroids):
     return squares(X, centroids).argmin(axis=1)
 
 
+def lloyd(X, centroids, weight, n_iter):
+    """Centroids after so many iterations in which no cluster is emptied."""
+    for _ in range(n_iter):
+        labels = nearest(X, centroids)
+        centroids = np.array(
+            [np.average(X[labels == j], axis=0, weights=weight[labels == j])
+             for j in range(len(centroids))]
+        )  # fmt: skip
+    return centroids
+
+
 def assert_fixed_point(X, result, weight=None):
     """Labels are the float64 argmin, centroids their rows' means, the inertia their squares'."""
     X = np.asarray(X, dtype=np.float64)

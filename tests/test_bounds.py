@@ -218,6 +218,20 @@ def test_gaps_are_not_those_of_earlier_centroids(level, second_run):
         np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
 
 
+def test_gaps_not_measured_anew_are_lowered(level):
+    rng = np.random.default_rng(0)
+    X = rng.random((500, 2))
+    centroids = rng.random((6, 2))
+    sweep = Sweep(Source(X), None, X[0].copy(), True)
+    sweep.begin(6)
+    swept(sweep, 500, centroids, BOUND)
+    swept(sweep, 500, centroids, FILTER, measure_gaps=True)
+    for _ in range(20):
+        centroids = centroids + rng.normal(0, 0.03, (6, 2))
+        swept(sweep, 500, centroids, FILTER, measure_gaps=False)
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+
+
 def test_an_opened_row_is_looked_at_again(level):
     for dtype in (np.float32, np.float64):
         X = blobs(np.random.default_rng(1), 500, 3, 5, dtype)
@@ -362,6 +376,33 @@ def test_any_problem_ends_at_its_fixed_point(
     oracle.assert_fixed_point(X, results[0], weight)
     for result in results[1:]:
         oracle.assert_same_bits(result, results[0])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_iteration_is_lloyds(algorithm, weighted):
+    rng = np.random.default_rng(0)
+    X = blobs(rng, 3000, 3, 8, np.float64)
+    weight = rng.uniform(1, 2, 3000) if weighted else np.ones(3000)
+    for n_iter in range(1, 8):
+        result = kmeans(
+            X, 8, init=X[:8], algorithm=algorithm, max_iter=n_iter,
+            sample_weight=weight if weighted else None,
+        )  # fmt: skip
+        assert result.n_iter == n_iter
+        centroids = oracle.lloyd(X, X[:8], weight, n_iter)
+        np.testing.assert_allclose(result.centroids, centroids, rtol=1e-12)
+        np.testing.assert_array_equal(result.labels, oracle.nearest(X, centroids))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_means_do_not_remember_rows_that_left(algorithm):
+    """A row of 2e12 joins the first cluster, and takes the digits of its sum along."""
+    near = np.random.default_rng(0).normal(size=(301, 2))
+    X = np.concatenate([near[:50], [[1.9e12, 0]], np.full((100, 2), [2.1e12, 0]), near[50:]])
+    result = kmeans(X, 2, init=[[0, 0], [4e12, 0]], algorithm=algorithm)
+    assert result.converged and result.sizes.tolist() == [301, 101]
+    np.testing.assert_allclose(result.centroids[0], near.mean(axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -257,7 +257,7 @@ def test_several_callers_at_once(threads_for_all, problem):
 COMMON = """
 import os, signal, sys, threading, time
 import numpy as np
-from ckmeans import _iterate, _rows, kmeans
+from ckmeans import _iterate, _rows, _team, kmeans
 _iterate.PARALLEL = _rows.PARALLEL = 1
 X = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 def labels(n_threads=2):
@@ -276,7 +276,9 @@ IN_CHILDREN = """
 def in_a_child():
     child = os.fork()
     if not child:
-        signal.alarm(30)
+        signal.alarm(60)
+        meeting = threading.Barrier(2)  # of the caller and a thread of the child's own
+        _team.each(lambda _: (meeting.wait(30), ())[1], [(0,), (1,)], 2)
         os._exit(not (labels() == expected).all())
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
