@@ -9,13 +9,18 @@ from benchmarks.peers import PEERS, Job, Skip, nearest, ours
 PATIENCE = 1.0  # seconds in all, after which a function gets no further round
 
 
-def interleaved(functions, rounds):
+RESTED = 10**6  # elements from which a call is worth a rest
+SPINNING = 0.25  # seconds: OpenMP's workers spin for up to 0.2 s after a call
+
+
+def interleaved(functions, rounds, rest=0.0):
     """Seconds of each call and each function's first value, by name; ours is the first name.
 
     Ours runs before every other one, so that both meet the machine in the same state. First calls
-    warm up: they count only where they have left no time for a second one. No pause between calls:
-    it did not speed up ours, and a sleep of 50 ms made a fit of 3000 rows by two OpenMP threads 8
-    times slower.
+    warm up: they count only where they have left no time for a second one. A `rest` lets the
+    threads of the call before go to sleep, which else take a core from the next one; a call that
+    does not count then wakes its own up: the first after a sleep of 0.25 s by two threads took as
+    long as by one. Small fits go without.
     """
     champion, *others = functions
     times, values = {name: [] for name in functions}, {}
@@ -24,6 +29,9 @@ def interleaved(functions, rounds):
             if sum(times[name]) > PATIENCE:
                 continue
             for runner in dict.fromkeys((champion, name)):
+                if rest:
+                    time.sleep(rest)
+                    functions[runner]()
                 begin = time.perf_counter()
                 value = functions[runner]()
                 times[runner].append(time.perf_counter() - begin)
@@ -46,10 +54,9 @@ def contest(case, X, mode, threads, peers, rounds):
             skipped[peer] = str(reason)
         except ImportError as error:
             skipped[peer] = f"not installed ({error.name})"
-    if threads > 1:
-        functions["1 thread"] = ours(job, threads=1)  # its ratio is our own speed-up
+    rest = SPINNING if threads > 1 and X.size >= RESTED else 0.0
     with threadpool_limits(threads):  # what the adapters cannot reach: OpenMP and BLAS
-        times, answers = interleaved(functions, rounds)
+        times, answers = interleaved(functions, rounds, rest)
     figures = {}
     for name, (centroids, n_iter) in answers.items():
         figures[name] = {
@@ -58,6 +65,11 @@ def contest(case, X, mode, threads, peers, rounds):
             "n_iter": n_iter,
             "inertia": nearest(X, centroids)[1],
         }
+    if threads > 1:  # our own speed-up, among ourselves
+        pair = {"ours": functions["ours"], "1 thread": ours(job, threads=1)}
+        own = {name: statistics.median(taken) for name, taken in interleaved(pair, 5)[0].items()}
+        seconds = own["1 thread"] / own["ours"] * figures["ours"]["seconds"]
+        figures["1 thread"] = figures["ours"] | {"seconds": seconds}
     for figure in figures.values():
         figure["ratio"] = figure["seconds"] / figures["ours"]["seconds"]
         figure["same_work"] = mode == "seeded" or same_work(figure, figures["ours"])

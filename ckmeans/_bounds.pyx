@@ -395,7 +395,7 @@ cdef class Sweep:
     def __init__(self, Source source, weight, reference, bint keep_bounds):
         """weight: (n,) float64 or None; reference: (d,)."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t block, itemsize = 4 if source.single else 8
+        cdef Py_ssize_t itemsize = 4 if source.single else 8
         cdef const double[::1] weight_view
         self.kept = (source, weight)
         self.single = source.single
@@ -416,11 +416,6 @@ cdef class Sweep:
             p.lower += itemsize * p.n
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
-        block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
-        self.segment_rows = ((p.n + 15) // 16 + block - 1) // block * block
-        if p.n * p.d < 1 << 16:
-            self.segment_rows = p.n
-        self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         self.scratches = []
         p.k = 0
 
@@ -435,6 +430,7 @@ cdef class Sweep:
         self.totals = np.zeros((k, p.d + 2))
         self.total_view = self.totals
         if k != p.k:
+            self.cut(k)
             self.partial = np.zeros(self.n_segments * k * (p.d + 2))
             self.residues = None
             self.touched = np.zeros(self.n_segments * k, np.uint8)
@@ -454,6 +450,18 @@ cdef class Sweep:
             p.drifts32.drift = <float*> &self.moves[2, 0]
             p.drifts32.half_gap = <float*> &self.moves[3, 0]
         self.bounds_at = None
+
+    cdef int cut(self, Py_ssize_t k) except -1:
+        """Segments for k clusters: many, so that no thread waits long for the last ones, but few
+        where their totals are large."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
+        cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
+        self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
+        if p.n * p.d < 1 << 16:
+            self.segment_rows = p.n
+        self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
+        return 0
 
     def aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps, bint measure):
         """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
