@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
+from ckmeans._column import Column
 from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd
 from ckmeans._kmeans import checked_limits, finished, kmeans, solved, starts
 from ckmeans._refine import refined
 from ckmeans._results import ElbowResult, KMeansResult
-from ckmeans._starts import optimal_column
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
 # chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,
@@ -71,19 +71,23 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
-    found = starts(rows, ks[-1], rng, weight, init, limits.n_init, n_threads)
-    seedings = [start.centroids for start in found]
+    column = Column(rows, weight) if solved(rows, init) else None
+    if column:
+        seedings = [column.optimum(ks[-1])]
+    else:
+        found = starts(rows, ks[-1], rng, weight, init, limits.n_init, n_threads)
+        seedings = [start.centroids for start in found]
     results: list[KMeansResult] = []
     smaller = None
     for k in ks:
         limits = checked_limits(rows, *limited)
-        if solved(rows, init) and k < ks[-1]:
-            first = [optimal_column(rows, k, weight)]
+        if column and k < ks[-1]:
+            first = [column.optimum(k)]
         else:
             first = [seeding[:k] for seeding in seedings]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(first)]
         best = best_of(runs, smaller, seedings[0], problem, limits)
-        if refine and not solved(rows, init):
+        if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
         results.append(finished(rows, best, best.stopped, run_inertias, limits.n_init))

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
+from ckmeans._column import Column
 from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
-from ckmeans._starts import Start, optimal_column, starting_rows
+from ckmeans._starts import Start, starting_rows
 
 
 def kmeans(
@@ -96,8 +97,9 @@ def kmeans(
        28 (1982) 129-137.
     .. [2] D. Arthur and S. Vassilvitskii, "k-means++: the advantages of careful seeding",
        SODA 2007.
-    .. [3] X. Wu, "Optimal quantization by matrix searching", Journal of Algorithms 12 (1991)
-       663-673.
+    .. [3] A. Aggarwal, B. Schieber and T. Tokuyama, "Finding a minimum-weight k-link path in
+       graphs with the concave Monge property", Discrete & Computational Geometry 12 (1994)
+       263-280.
     .. [4] G. Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
     .. [5] B. Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
 
@@ -149,7 +151,7 @@ def starts(
     if not isinstance(init, str):
         yield Start(init if rows.scale is None else (init - rows.offset) / rows.scale)
     elif solved(rows, init):
-        yield Start(optimal_column(rows, k, weight))
+        yield Start(Column(rows, weight).optimum(k))
     else:
         for _ in range(n_init):
             yield starting_rows(rows, k, rng, weight, init, n_threads)

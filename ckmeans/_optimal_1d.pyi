@@ -1,18 +1,20 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
-def fill_row(
-    s1: NDArray[np.float64],
-    s2: NDArray[np.float64],
-    w: NDArray[np.float64],
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    cut: NDArray[np.int32],
-    q: int,
-) -> None: ...
-def first_row(
-    s1: NDArray[np.float64],
-    s2: NDArray[np.float64],
-    w: NDArray[np.float64],
-    after: NDArray[np.float64],
-) -> None: ...
+@final
+class Costs:
+    m: int
+    rounding: float
+    @staticmethod
+    def of(
+        values: NDArray[np.float64],
+        weight: NDArray[np.float64] | None,
+        centre: float,
+        scale: float,
+        twofold: bool,
+    ) -> Costs: ...
+    def coarse(self, kept: NDArray[np.int64]) -> Costs: ...
+    def path(self, price: float) -> NDArray[np.int64]: ...
+    def cost(self, cuts: NDArray[np.int64]) -> float: ...
