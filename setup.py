@@ -39,6 +39,7 @@ setup(
         extension("_bounds"),
         extension("_seeding"),
         extension("_optimal_1d"),
+        extension("_silhouette"),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
 )

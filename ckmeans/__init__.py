@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ckmeans._elbow import elbow
     from ckmeans._iterate import Progress
     from ckmeans._kmeans import kmeans
+    from ckmeans._quality import silhouette
     from ckmeans._results import ElbowResult, KMeansResult
     from ckmeans._validation import ConvergenceWarning
 
@@ -21,6 +22,7 @@ __all__ = [
     "elbow",
     "kmeans",
     "show_config",
+    "silhouette",
 ]
 
 # Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
@@ -32,6 +34,7 @@ _HOME = {
     "elbow": "_elbow",
     "kmeans": "_kmeans",
     "show_config": "_config",
+    "silhouette": "_quality",
     "datasets": "",
 }
 
