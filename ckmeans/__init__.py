@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ckmeans._version import __version__
 
 if TYPE_CHECKING:
+    from ckmeans._clusterability import Clusterability, check_clusterability
     from ckmeans._config import show_config
     from ckmeans._elbow import elbow
     from ckmeans._iterate import Progress
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from ckmeans._validation import ConvergenceWarning
 
 __all__ = [
+    "Clusterability",
     "ConvergenceWarning",
     "ElbowResult",
     "KMeansResult",
     "Progress",
     "__version__",
+    "check_clusterability",
     "elbow",
     "kmeans",
     "show_config",
@@ -27,10 +30,12 @@ __all__ = [
 
 # Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
 _HOME = {
+    "Clusterability": "_clusterability",
     "ConvergenceWarning": "_validation",
     "ElbowResult": "_results",
     "KMeansResult": "_results",
     "Progress": "_iterate",
+    "check_clusterability": "_clusterability",
     "elbow": "_elbow",
     "kmeans": "_kmeans",
     "show_config": "_config",
