@@ -64,6 +64,7 @@ cdef struct Work:
     int32_t* lists[CKM_MAX_PANELS]    # (ROOM,) each: places in `open`
     int32_t* rows                 # (ROOM,)
     int32_t* found                # (gathered,)
+    int32_t* undecided            # (gathered + 1,)
     double* squares               # (ROOM,) of the open rows, to the own centroids
     char* upper                   # (ROOM,) of the open rows; squared bounds of all
     char* lower                   # (ROOM,)
@@ -79,7 +80,7 @@ cdef class Scratch:
     cdef object memory
 
     def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
-        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + gathered
+        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + 2 * gathered + 1
         cdef Py_ssize_t doubles = 3 * ROOM + (3 + d) * gathered, i
         self.memory = np.empty(8 * doubles + 4 * ints, np.uint8)
         cdef unsigned char[::1] view = self.memory
@@ -99,7 +100,7 @@ cdef class Scratch:
         w.rows, ints_at = ints_at, ints_at + ROOM
         for i in range(CKM_MAX_PANELS):
             w.lists[i], ints_at = ints_at, ints_at + ROOM
-        w.found = ints_at
+        w.found, w.undecided = ints_at, ints_at + gathered
 
 
 cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
@@ -125,8 +126,8 @@ cdef void assign_all(
 ) noexcept nogil:
     """Assign rows first..first+m-1; set their bounds if those are kept."""
     cdef Py_ssize_t end = first + m, step = m if p.X != NULL else p.gathered
-    cdef real* upper = <real*> w.upper
-    cdef real* lower = <real*> w.lower
+    cdef real* upper = NULL
+    cdef real* lower = NULL
     while first < end:
         m = min(step, end - first)
         if p.mode >= C_BOUND:
@@ -180,7 +181,7 @@ cdef void settle_part(
         for i in range(m):
             w.rows[i] = w.open[places[i]]
         rows = converted(p, first, w.rows, m, w, _)
-        nearest_rows(rows, m, p.panel[panel], w.found, least2, upper2, lower2)
+        nearest_rows(rows, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
         for i in range(m):
             own = w.own[places[i]]
             square = w.squares[places[i]]

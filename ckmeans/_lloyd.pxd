@@ -41,7 +41,7 @@ cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nog
 
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t n, const void* packed,
-    int32_t* labels, real* least2, real* upper2, real* lower2,
+    int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
 ) noexcept nogil
 
 cdef int32_t decide_row(

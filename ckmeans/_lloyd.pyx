@@ -23,9 +23,9 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_pack_f32(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_pack_f64(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                               float* least2, float* upper2, float* lower2)
+                               float* least2, float* upper2, float* lower2, int32_t* undecided)
     Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
-                               double* least2, double* upper2, double* lower2)
+                               double* least2, double* upper2, double* lower2, int32_t* undecided)
     void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
     void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
     Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
@@ -97,6 +97,9 @@ cdef extern from "_tiles/tiles.h" nogil:
                                  double* packed)
     Py_ssize_t ckm_open_rows(const uint32_t* open_bits, int32_t first, int32_t* rows)
 
+cdef enum:
+    ROWS_AT_ONCE = 42 * 48    # whole tiles
+
 
 cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
     """The squared distance that decides: float64, direct differences, columns in order."""
@@ -110,13 +113,15 @@ cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nog
 
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t n, const void* packed,                  # in   (n, d)
-    int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); least2 or NULL
+    int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); bounds or NULL
+    int32_t* undecided,                                               # out  room for n + 1
 ) noexcept nogil:
-    """What the tiles say: labels, proven where upper2 < lower2 (see tiles.h); 0 if all are."""
+    """What the tiles say (see tiles.h): labels, and which of them are not proven; returns how many
+    those are."""
     if real is float:
-        return ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2)
+        return ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2, undecided)
     else:
-        return ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2)
+        return ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2, undecided)
 
 
 cdef int32_t decide_row(
@@ -148,16 +153,28 @@ cdef void assign_rows(
     const real* X, Py_ssize_t n, Py_ssize_t d,                        # in   (n, d)
     const double* centroids, Py_ssize_t k, const void* packed,        # in   (k, d)
     int32_t* labels,                                                  # out  (n,)
-    real* upper2, real* lower2,                                       # out  (n,)
+    real* upper2, real* lower2,                                       # out  (n,), or NULL for both
 ) noexcept nogil:
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
-    cdef Py_ssize_t i
-    if nearest_rows(X, n, packed, labels, <real*> NULL, upper2, lower2) == 0:
-        return
-    for i in range(n):
-        if not upper2[i] < lower2[i]:
-            labels[i] = decide_row(X + i * d, d, centroids, k, upper2 + i, lower2 + i)
+    cdef Py_ssize_t first = 0, i, m, count
+    cdef int32_t[ROWS_AT_ONCE + 1] undecided
+    cdef real[2] bounds
+    cdef real* upper = bounds
+    cdef real* lower = bounds + 1
+    while first < n:
+        m = min(<Py_ssize_t> ROWS_AT_ONCE, n - first)
+        if upper2 != NULL:
+            upper, lower = upper2 + first, lower2 + first
+        count = nearest_rows(X + first * d, m, packed, labels + first, <real*> NULL,
+                             NULL if upper2 == NULL else upper, NULL if upper2 == NULL else lower,
+                             undecided)
+        for i in range(count):
+            m = undecided[i]
+            labels[first + m] = decide_row(
+                X + (first + m) * d, d, centroids, k, upper + (m if upper2 != NULL else 0),
+                lower + (m if upper2 != NULL else 0))
+        first += ROWS_AT_ONCE
 
 
 cdef void distances_of(Py_ssize_t n, real* upper2, real* lower2) noexcept nogil:

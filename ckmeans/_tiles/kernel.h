@@ -298,10 +298,10 @@ static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
     return p->d <= BLOCK_COLUMNS ? NAME(score_tile) : NAME(score_long_expanded);
 }
 
-/* Writes TILE labels and bounds (see certify in pack.h); returns how many rows are not certified.
- */
+/* Writes TILE labels and, if `keep`, bounds (see certify in pack.h); returns how many rows are not
+ * certified. */
 INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int direct,
-                                  int32_t *labels, real *least2, real *upper2, real *lower2)
+                                  int keep, int32_t *labels, real *least2, real *upper2, real *lower2)
 {
     int certified = 0;
     EACH(v, VECTORS) {
@@ -322,19 +322,31 @@ INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids
             least = V_FMA(V_SET1(2), best, norm2) - slack;
         }
         lower = p->k > 1 ? V_MAX(lower, V_SET1(0)) : V_SET1((real)INFINITY);
-        V_STORE(least2 + v * LANES, V_MAX(least, V_SET1(0)));
-        V_STORE(upper2 + v * LANES, upper);
-        V_STORE(lower2 + v * LANES, lower);
+        if (keep) {
+            V_STORE(least2 + v * LANES, V_MAX(least, V_SET1(0)));
+            V_STORE(upper2 + v * LANES, upper);
+            V_STORE(lower2 + v * LANES, lower);
+        }
         V_STORE_LABELS(labels + v * LANES, tile->group[v] * (real_bits)GROUP + V_TAG_OF(best));
         certified += popcount(V_LESS_BITS(upper, lower));
     }
     return TILE - certified;
 }
 
+INLINE ptrdiff_t NAME(append_undecided)(int32_t *rows, ptrdiff_t count, ptrdiff_t first,
+                                        ptrdiff_t n, const real *upper2, const real *lower2)
+{
+    for (ptrdiff_t r = 0; r < n; r++) {
+        rows[count] = (int32_t)(first + r);
+        count += !(upper2[r] < lower2[r]);
+    }
+    return count;
+}
+
 /* Differences are given up for the rest of a call once they decide less than half of what they were
  * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
 static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                               real *least2, real *upper2, real *lower2)
+                               real *least2, real *upper2, real *lower2, int32_t *undecided)
 {
     const packed_centroids *p = packed;
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
@@ -345,11 +357,12 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
     for (ptrdiff_t i = 0; i < m; i += TILE) {
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
         const real *rows = X + i * p->d;
+        const int in_place = upper2 && n == TILE;
         int32_t short_labels[TILE];
-        real tile_least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
+        real least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
         int32_t *tile_labels = n == TILE ? labels + i : short_labels;
-        real *tile_upper = n == TILE ? upper2 + i : short_upper;
-        real *tile_lower = n == TILE ? lower2 + i : short_lower;
+        real *upper = in_place ? upper2 + i : short_upper;
+        real *lower = in_place ? lower2 + i : short_lower;
 
         if (n < TILE && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
             memset(narrow_rows, 0, sizeof narrow_rows);
@@ -357,19 +370,22 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
             rows = narrow_rows;
         }
         score_expanded(&tile, rows, left, p);
-        int undecided =
-            NAME(certified_bounds)(&tile, p, 0, tile_labels, tile_least, tile_upper, tile_lower);
-        if (undecided > TILE / 8 && direct_pays) {
-            const int before = undecided;
+        int open = upper2
+                       ? NAME(certified_bounds)(&tile, p, 0, 1, tile_labels, least, upper, lower)
+                       : NAME(certified_bounds)(&tile, p, 0, 0, tile_labels, least, upper, lower);
+        if (open > TILE / 8 && direct_pays) {
+            const int before = open;
             NAME(score_direct)(&tile, rows, left, p);
-            undecided = NAME(certified_bounds)(&tile, p, 1, tile_labels, tile_least, tile_upper,
-                                               tile_lower);
-            direct_pays = undecided <= before / 2;
+            open = NAME(certified_bounds)(&tile, p, 1, 1, tile_labels, least, upper, lower);
+            direct_pays = open <= before / 2;
+        } else if (open && !upper2) {
+            NAME(certified_bounds)(&tile, p, 0, 1, tile_labels, least, upper, lower);
         }
-        n_undecided += undecided;
-        if (least2) memcpy(least2 + i, tile_least, (size_t)n * sizeof *least2);
-        if (n < TILE) {
-            memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
+        if (open)
+            n_undecided = NAME(append_undecided)(undecided, n_undecided, i, n, upper, lower);
+        if (least2) memcpy(least2 + i, least, (size_t)n * sizeof *least2);
+        if (n < TILE) memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
+        if (upper2 && n < TILE) {
             memcpy(upper2 + i, short_upper, (size_t)n * sizeof *upper2);
             memcpy(lower2 + i, short_lower, (size_t)n * sizeof *lower2);
         }

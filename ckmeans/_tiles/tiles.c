@@ -44,7 +44,7 @@ INLINE int lowest_bit(unsigned bits)
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
         ptrdiff_t (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,     \
-                             real *);                                                              \
+                             real *, int32_t *);                                                   \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
@@ -293,13 +293,14 @@ static void restore_mode(float_mode before) { (void)before; }
         restore_mode(before);                                                                      \
     }                                                                                              \
     ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed,                 \
-                                   int32_t *labels, real *least2, real *upper2, real *lower2)      \
+                                   int32_t *labels, real *least2, real *upper2, real *lower2,      \
+                                   int32_t *undecided)                                             \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        const ptrdiff_t undecided =                                                                \
-            chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2);                 \
+        const ptrdiff_t count =                                                                    \
+            chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2, undecided);      \
         restore_mode(before);                                                                      \
-        return undecided;                                                                          \
+        return count;                                                                              \
     }                                                                                              \
     ptrdiff_t ckm_filter_##suffix(const int32_t *labels, ptrdiff_t m,                              \
                                   const ckm_drifts_##suffix *drifts, real *upper, real *lower,     \

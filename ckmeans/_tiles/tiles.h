@@ -39,13 +39,14 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *   least2 (m,)  out  certified lower bound on the squared distance to it; NULL if not wanted
  *   upper2 (m,)  out  certified upper bound on the squared distance to it
  *   lower2 (m,)  out  certified lower bound on the squared distance to every other; +inf if k = 1
+ *   undecided (m + 1,)  out  the rows, ascending, of which upper2 < lower2 is not true
  *
- * A row that overflows or holds NaN comes out with upper2 < lower2 false. X needs no alignment.
- * Returns 0 only if upper2 < lower2 is true of every row. */
+ * Returns how many are undecided; so is a row that overflows or holds NaN. upper2 and lower2 are
+ * both NULL if not wanted, least2 then too. X needs no alignment. */
 ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          float *least2, float *upper2, float *lower2);
+                          float *least2, float *upper2, float *lower2, int32_t *undecided);
 ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          double *least2, double *upper2, double *lower2);
+                          double *least2, double *upper2, double *lower2, int32_t *undecided);
 
 #define CKM_MAX_PANELS 4
 
