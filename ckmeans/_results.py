@@ -166,6 +166,10 @@ class ElbowResult:
         Why there is no knee.
     results : tuple of KMeansResult
         One for each k.
+    calinski_harabasz : ndarray of shape (m,), float64
+        Variance between the clusters over that within at each k, large for compact clusters far
+        apart (Calinski & Harabasz 1974); NaN at k = 1 and at k = n, infinite where the inertia
+        is 0.
     """
 
     ks: np.ndarray
@@ -173,6 +177,7 @@ class ElbowResult:
     knee: int | None
     knee_reason: str | None
     results: tuple[KMeansResult, ...]
+    calinski_harabasz: np.ndarray
 
     def __repr__(self) -> str:
         return f"ElbowResult(ks={self.ks.tolist()}, knee={self.knee})"
