@@ -58,7 +58,7 @@ class Column:
         if self._costs is None:
             centre = self.values[len(self.values) // 2]
             reach = max(self.values[-1] - centre, centre - self.values[0])
-            scale = 0.5 ** max(math.frexp(reach)[1], -1000)
+            scale = power_to_one(reach)
             self._costs = Costs.of(self.values, self.mass, centre, scale, self._twofold)
         return self._costs
 
@@ -75,9 +75,8 @@ class Column:
         found = optimal(coarse, k)
         gain = optimal(coarse, k - 1).cost - found.cost
         loss = found.cost - optimal(coarse, k + 1).cost
-        # Prices from the loss to the gain give k; those above the cost round it away.
-        if gain > 0 and loss > 0:
-            found.price = min(math.sqrt(gain * loss), 2 * found.cost)
+        if gain > 0 and loss > 0:  # prices from the loss to the gain give k
+            found.price = math.sqrt(gain * loss)
         return found
 
     def widest_gaps(self, step: int) -> np.ndarray:
@@ -109,7 +108,7 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
         order = np.argsort(column)
         order = order[weight[order] > 0]
         column, weight = column[order], weight[order]
-        weight *= 0.5 ** math.frexp(weight.max())[1]  # so that no product overflows
+        weight *= power_to_one(weight.max())  # so that no product overflows
     new = np.empty(len(column), dtype=bool)
     new[0] = True
     np.not_equal(column[1:], column[:-1], out=new[1:])
@@ -122,6 +121,11 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
     return values, np.add.reduceat(weight, first_of)
 
 
+def power_to_one(largest: float) -> float:
+    """The power of two that brings a number to 1/2..1; denormal ones stay smaller."""
+    return 0.5 ** max(math.frexp(largest)[1], -1000)
+
+
 def optimal(costs: Costs, k: int, guess: Partition | None = None) -> Partition:
     """The partition of least cost into 1 <= k < m clusters; `guess` has about its price."""
     whole = np.array([0, costs.m])
@@ -132,7 +136,7 @@ def optimal(costs: Costs, k: int, guess: Partition | None = None) -> Partition:
     while True:
         found = priced(costs, price)
         if found.k == k:
-            return cheaper(costs, found)
+            return found
         if fewer.k < found.k < k:
             fewer = found
         elif k < found.k < more.k:
@@ -154,19 +158,6 @@ def slope(fewer: Partition, more: Partition) -> float:
 def priced(costs: Costs, price: float) -> Partition:
     cuts = costs.path(price)
     return Partition(cuts, costs.cost(cuts), price)
-
-
-def cheaper(costs: Costs, found: Partition) -> Partition:
-    """The same k at a price that does not round away the costs of clusters.
-
-    f(k) - f(k + 1) <= f(k) is the least price for k, hence twice f(k) is one.
-    """
-    while found.price > 4 * found.cost > 0:
-        again = priced(costs, 2 * found.cost)
-        if again.k != found.k or again.cost >= found.cost:
-            break
-        found = again
-    return found
 
 
 def between(costs: Costs, fewer: Partition, more: Partition, k: int) -> Partition:

@@ -159,6 +159,11 @@ def test_the_guessed_price_does_not_matter(k, weighted):
         np.testing.assert_array_equal(found.cuts, expected.cuts)
 
 
+def test_denormal_weights():
+    found = Column(Rows(np.arange(8.0)[:, None]), np.full(8, 1e-320)).optimum(2)
+    assert found.ravel().tolist() == [1.5, 5.5]
+
+
 def test_duplicates_count_as_one_of_their_weight():
     rng = np.random.default_rng(4)
     values, times = np.unique(rng.integers(0, 500, 300)) / 7, rng.integers(1, 6, 300)
@@ -166,6 +171,13 @@ def test_duplicates_count_as_one_of_their_weight():
     once = Column(Rows(values[:, None]), times.astype(float)).optimum(9)
     repeated = rng.permutation(np.repeat(values, times))
     np.testing.assert_allclose(Column(Rows(repeated[:, None]), None).optimum(9), once, rtol=1e-13)
+
+
+def test_values_without_weight_count_for_nothing():
+    x, weight = np.arange(6.0)[:, None], np.array([2.0, 0, 0, 1, 0, 1])
+    column = Column(Rows(x), weight)
+    assert column.optimum(4).ravel().tolist() == [0, 3, 5, 5]
+    assert column.optimum(2).ravel().tolist() == [0, 4]
 
 
 def test_elbow_of_one_column_is_optimal_at_every_k():
