@@ -74,8 +74,9 @@ def check_clusterability(X: Any, seed: Any = None) -> Clusterability:
     The window is the box of the columns' ranges, each longer by a share of 2 / (n - 1), since
     uniform rows do not reach the ends. Opposite sides of it are joined (a torus): at an edge,
     distances are larger than inside, the more so in many columns. Without that, a test at the
-    level of 0.05 rejected 16 % of uniform samples with n = 1000, d = 10; with it 5 to 6 % for n =
-    50 and 5 to 7 % for n = 1000 in 1, 2, 3, 5 and 10 columns, and no more in 30 and 100.
+    level of 0.05 rejected 16 % of uniform samples with n = 1000, d = 10; with it 4.5 to
+    5.1 % for n = 50 and 4.7 to 6.5 % for n = 1000 in 1, 2, 3, 5 and 10 columns, and 4 to 7 % in
+    30 and 100.
 
     What is tested is uniformity in that box and nothing else. Rows of one Gaussian cluster, columns
     that depend on each other, an outlier that widens the box, or floats rounded to a few values
