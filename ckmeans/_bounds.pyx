@@ -35,6 +35,7 @@ cdef enum:
     GATHERED = 1 << 12
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
+    MANY = 48 << 22               # products from which 48 segments are worth it
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
 
 cdef struct Plan:
@@ -454,10 +455,10 @@ cdef class Sweep:
 
     cdef int cut(self, Py_ssize_t k) except -1:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
-        where their totals are large."""
+        where their totals are large or handing them out takes as long as the work."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
-        cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
+        cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 and p.n * k * p.d >= MANY else 16
         self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
         if p.n * p.d < 1 << 16:
             self.segment_rows = p.n
