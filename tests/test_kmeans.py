@@ -284,3 +284,15 @@ NAN[4, 1] = np.nan
 def test_bad_input(args, options, error, message):
     with pytest.raises(error, match=message):
         kmeans(*args, **options)
+
+
+@pytest.mark.parametrize("algorithm", ["lloyd", "hamerly"])
+@pytest.mark.parametrize("far", [0, 201, 401])
+def test_one_outlier_costs_the_other_clusters_no_digits(far, algorithm):
+    """Wherever it stands: the sums are kept as differences to a reference among the rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(402, 2))
+    X[far] += 2.1e12
+    result = kmeans(X, 2, init=X[[far, (far + 1) % 402]], algorithm=algorithm)
+    near = np.delete(X, far, axis=0).mean(axis=0)
+    np.testing.assert_allclose(result.centroids[1], near, rtol=1e-12, atol=1e-14)
