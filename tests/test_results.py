@@ -1,22 +1,9 @@
 """Questions to a result: predict, transform and distances at every SIMD level, dtype and layout."""
 
-import os
-
 import numpy as np
 import pytest
 
 from ckmeans import kmeans
-from ckmeans._lloyd import choose_simd
-
-
-@pytest.fixture(params=["baseline", "avx2", "avx512"])
-def level(request):
-    try:
-        choose_simd(request.param)
-    except ValueError:
-        pytest.skip("not supported by this CPU")
-    yield request.param
-    choose_simd(os.environ.get("CKMEANS_SIMD") or None)
 
 
 def distances_of(X, centroids):
