@@ -43,7 +43,9 @@ cdef struct Plan:
     Py_ssize_t n, d, k, gathered
     Py_ssize_t sort_cost          # comparisons that take as long as sorting and gathering a row
     const ckm_source* source      # (n, d)
-    const char* X                 # (n, d) where the rows can be read in place, else NULL
+    const char* tiles             # (n, d) in steps, where the tiles can read X in place; or NULL
+    Py_ssize_t row_step, column_step
+    const char* X                 # the same where the rows are packed, `row_step` apart; or NULL
     const double* weight          # (n,) or NULL
     const double* reference       # (d,)
     const double* centroids       # (k, d)
@@ -114,19 +116,18 @@ cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
 cdef const real* converted(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
-    """Rows first + rows[i], or first + i for NULL, one after another."""
-    cdef real* out = <real*> w.gathered
-    if p.X != NULL and rows == NULL:
-        return <const real*> p.X + first * p.d
-    read_rows(p.source, p.d, first, rows, count, out)
-    return out
+    """Rows first + rows[i], or first + i for NULL, read into the scratch."""
+    read_rows(p.source, p.d, first, rows, count, <real*> w.gathered)
+    return <const real*> w.gathered
 
 
 cdef void assign_all(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Assign rows first..first+m-1; set their bounds if those are kept."""
-    cdef Py_ssize_t end = first + m, step = m if p.X != NULL else p.gathered
+    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.gathered
+    cdef Py_ssize_t row_step = p.row_step, column_step = p.column_step
+    cdef const real* rows
     cdef real* upper = NULL
     cdef real* lower = NULL
     while first < end:
@@ -134,7 +135,11 @@ cdef void assign_all(
         if p.mode >= C_BOUND:
             upper = <real*> p.upper + first
             lower = <real*> p.lower + first
-        assign_rows(converted(p, first, NULL, m, w, _), m, p.d, p.centroids, p.k,
+        if p.tiles != NULL:
+            rows = <const real*> p.tiles + first * row_step
+        else:
+            rows, row_step, column_step = converted(p, first, NULL, m, w, _), p.d, 1
+        assign_rows(rows, row_step, column_step, m, p.d, p.centroids, p.k,
                     p.panel[p.n_panels - 1], p.labels + first, upper, lower)
         if p.mode >= C_BOUND:
             distances_of(m, upper, lower)
@@ -150,7 +155,7 @@ cdef void settle_full(
     cdef real* lower2 = <real*> w.lower2
     while done < count:
         m = min(p.gathered, count - done)
-        assign_rows(converted(p, first, rows + done, m, w, _), m, p.d, p.centroids, p.k,
+        assign_rows(converted(p, first, rows + done, m, w, _), p.d, 1, m, p.d, p.centroids, p.k,
                     p.panel[p.n_panels - 1], w.found, upper2, lower2)
         distances_of(m, upper2, lower2)
         for i in range(m):
@@ -182,7 +187,7 @@ cdef void settle_part(
         for i in range(m):
             w.rows[i] = w.open[places[i]]
         rows = converted(p, first, w.rows, m, w, _)
-        nearest_rows(rows, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
+        nearest_rows(rows, p.d, 1, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
         for i in range(m):
             own = w.own[places[i]]
             square = w.squares[places[i]]
@@ -201,7 +206,8 @@ cdef void settle_part(
             if upper2[i] < lower2[i]:
                 lower2[i] = min(lower2[i], outside2)
             else:
-                label = decide_row(rows + i * p.d, p.d, p.centroids, p.k, upper2 + i, lower2 + i)
+                label = decide_row(rows + i * p.d, 1, p.d, p.centroids, p.k, upper2 + i,
+                                   lower2 + i)
             w.found[i] = label
         distances_of(m, upper2, lower2)
         for i in range(m):
@@ -218,13 +224,13 @@ cdef void measure_own(
     """Squared distances of the open rows to their own centroids."""
     cdef Py_ssize_t m, done = 0
     if p.X != NULL:
-        own_squares(<const real*> p.X + first * p.d, p.d, w.open, count, w.own, p.centroids,
-                    w.squares)
+        own_squares(<const real*> p.X + first * p.row_step, p.row_step, p.d, w.open, count, w.own,
+                    p.centroids, w.squares)
         return
     while done < count:
         m = min(p.gathered, count - done)
-        own_squares(converted(p, first, w.open + done, m, w, _), p.d, <const int32_t*> NULL, m,
-                    w.own + done, p.centroids, w.squares + done)
+        own_squares(converted(p, first, w.open + done, m, w, _), p.d, p.d, <const int32_t*> NULL,
+                    m, w.own + done, p.centroids, w.squares + done)
         done += m
 
 
@@ -306,16 +312,16 @@ cdef void move_changed(
     cdef Py_ssize_t i, m, done = 0
     cdef const int32_t* rows = w.rows
     if p.X != NULL:
-        move_rows(<const real*> p.X + first * p.d, p.d, rows, count, w.before, p.labels + first,
-                  p.reference, totals)
+        move_rows(<const real*> p.X + first * p.row_step, p.row_step, p.d, rows, count, w.before,
+                  p.labels + first, p.reference, totals)
         return
     while done < count:
         m = min(p.gathered, count - done)
         for i in range(m):
             w.own[i] = w.before[rows[done + i]]
             w.found[i] = p.labels[first + rows[done + i]]
-        move_rows(converted(p, first, rows + done, m, w, _), p.d, <const int32_t*> NULL, m, w.own,
-                  w.found, p.reference, totals)
+        move_rows(converted(p, first, rows + done, m, w, _), p.d, p.d, <const int32_t*> NULL, m,
+                  w.own, w.found, p.reference, totals)
         done += m
 
 
@@ -324,10 +330,15 @@ cdef void add_all(
     Py_ssize_t base_stride, double* totals, real _
 ) noexcept nogil:
     """Add rows first..first+m-1 to the totals as differences to their clusters' bases."""
-    cdef Py_ssize_t end = first + m, step = m if p.X != NULL else p.gathered
+    cdef Py_ssize_t end = first + m, at_once = m if p.X != NULL else p.gathered, step = p.d
+    cdef const real* rows
     while first < end:
-        m = min(step, end - first)
-        add_rows(converted(p, first, NULL, m, w, _), p.d, m, p.labels + first,
+        m = min(at_once, end - first)
+        if p.X != NULL:
+            rows, step = <const real*> p.X + first * p.row_step, p.row_step
+        else:
+            rows = converted(p, first, NULL, m, w, _)
+        add_rows(rows, step, p.d, m, p.labels + first,
                  p.weight + first if p.weight != NULL else NULL, base, base_stride, totals)
         first += m
 
@@ -403,7 +414,8 @@ cdef class Sweep:
         self.single = source.single
         p.n, p.d = source.n, source.d
         p.source = &source.c
-        p.X = source.in_place()
+        p.tiles = source.in_steps(&p.row_step, &p.column_step)
+        p.X = p.tiles if p.column_step == 1 else NULL
         p.weight = NULL
         if weight is not None:
             weight_view = weight
@@ -552,7 +564,7 @@ cdef class Sweep:
         cdef double[:, ::1] bounds2 = np.empty((2, k))
         with nogil:
             pack_centroids(&centroids[0, 0], k, p.d, p.reference, False, at)
-            assign_rows(&centroids[0, 0], k, p.d, &centroids[0, 0], k, at, &nearest[0],
+            assign_rows(&centroids[0, 0], p.d, 1, k, p.d, &centroids[0, 0], k, at, &nearest[0],
                         &bounds2[0, 0], &bounds2[1, 0])
             for j in range(k):
                 # A centroid that is not its own nearest has a twin.

@@ -24,6 +24,7 @@ cdef extern from "_tiles/tiles.h" nogil:
         int n_panels
         double[CKM_MAX_PANELS] beyond
     enum:
+        CKM_LONG
         CKM_MOST_CANDIDATES
         CKM_NARROW
         CKM_CELL_ROWS
@@ -37,19 +38,22 @@ cdef extern from "_tiles/tiles.h" nogil:
         double tiny
 
 
-cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil
+cdef double distance2(
+    const real* x, Py_ssize_t step, const double* c, Py_ssize_t d
+) noexcept nogil
 
 cdef Py_ssize_t nearest_rows(
-    const real* X, Py_ssize_t n, const void* packed,
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, const void* packed,
     int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
 ) noexcept nogil
 
 cdef int32_t decide_row(
-    const real* x, Py_ssize_t d, const double* centroids, Py_ssize_t k, real* upper2, real* lower2,
+    const real* x, Py_ssize_t step, Py_ssize_t d, const double* centroids, Py_ssize_t k,
+    real* upper2, real* lower2,
 ) noexcept nogil
 
 cdef void assign_rows(
-    const real* X, Py_ssize_t n, Py_ssize_t d,
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, Py_ssize_t d,
     const double* centroids, Py_ssize_t k, const void* packed,
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
@@ -62,7 +66,7 @@ cdef Py_ssize_t filter_rows(
 ) noexcept nogil
 
 cdef void own_squares(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+    const real* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
     const int32_t* labels, const double* centroids, double* squares,
 ) noexcept nogil
 
@@ -76,12 +80,12 @@ cdef Py_ssize_t changed_rows(
 ) noexcept nogil
 
 cdef void move_rows(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
+    const real* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
     const int32_t* before, const int32_t* after, const double* reference, double* totals,
 ) noexcept nogil
 
 cdef void add_rows(
-    const real* X, Py_ssize_t d, Py_ssize_t n, const int32_t* labels,
+    const real* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t n, const int32_t* labels,
     const double* weight, const double* base, Py_ssize_t base_stride, double* totals,
 ) noexcept nogil
 

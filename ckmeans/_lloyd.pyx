@@ -22,9 +22,11 @@ cdef extern from "_tiles/tiles.h" nogil:
     size_t ckm_packed_bytes_f64(Py_ssize_t k, Py_ssize_t d)
     void ckm_pack_f32(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_pack_f64(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
-    Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t m, const void* packed, int32_t* labels,
+    Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step,
+                               Py_ssize_t m, const void* packed, int32_t* labels,
                                float* least2, float* upper2, float* lower2, int32_t* undecided)
-    Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t m, const void* packed, int32_t* labels,
+    Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step,
+                               Py_ssize_t m, const void* packed, int32_t* labels,
                                double* least2, double* upper2, double* lower2, int32_t* undecided)
     void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
     void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
@@ -32,10 +34,12 @@ cdef extern from "_tiles/tiles.h" nogil:
                               float* upper, float* lower, int32_t* survivors)
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
                               double* upper, double* lower, int32_t* survivors)
-    void ckm_own_squares_f32(const float* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-                             const int32_t* labels, const double* centroids, double* squares)
-    void ckm_own_squares_f64(const double* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-                             const int32_t* labels, const double* centroids, double* squares)
+    void ckm_own_squares_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
+                             Py_ssize_t count, const int32_t* labels, const double* centroids,
+                             double* squares)
+    void ckm_own_squares_f64(const double* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
+                             Py_ssize_t count, const int32_t* labels, const double* centroids,
+                             double* squares)
     Py_ssize_t ckm_sort_open_f32(
         Py_ssize_t count, const int32_t* labels, const ckm_drifts_f32* drifts,
         const double* squares, double relative, float* upper, float* lower,
@@ -50,18 +54,18 @@ cdef extern from "_tiles/tiles.h" nogil:
         CKM_WIDTH
     void ckm_all_distances(const double* X, Py_ssize_t m, Py_ssize_t d, const double* columns,
                            Py_ssize_t stride, Py_ssize_t k, double* out)
-    void ckm_move_f32(const float* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-                      const int32_t* before, const int32_t* after, const double* shift,
-                      double* totals)
-    void ckm_move_f64(const double* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-                      const int32_t* before, const int32_t* after, const double* shift,
-                      double* totals)
-    void ckm_add_f32(const float* X, Py_ssize_t d, Py_ssize_t m, const int32_t* labels,
-                     const double* weight, const double* base, Py_ssize_t base_stride,
-                     double* totals)
-    void ckm_add_f64(const double* X, Py_ssize_t d, Py_ssize_t m, const int32_t* labels,
-                     const double* weight, const double* base, Py_ssize_t base_stride,
-                     double* totals)
+    void ckm_move_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
+                      Py_ssize_t count, const int32_t* before, const int32_t* after,
+                      const double* shift, double* totals)
+    void ckm_move_f64(const double* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
+                      Py_ssize_t count, const int32_t* before, const int32_t* after,
+                      const double* shift, double* totals)
+    void ckm_add_f32(const float* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t m,
+                     const int32_t* labels, const double* weight, const double* base,
+                     Py_ssize_t base_stride, double* totals)
+    void ckm_add_f64(const double* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t m,
+                     const int32_t* labels, const double* weight, const double* base,
+                     Py_ssize_t base_stride, double* totals)
     ctypedef struct ckm_source:
         pass
     void ckm_read_f32(const ckm_source* source, Py_ssize_t d, Py_ssize_t first,
@@ -101,42 +105,48 @@ cdef enum:
     ROWS_AT_ONCE = 42 * 48    # whole tiles
 
 
-cdef double distance2(const real* x, const double* c, Py_ssize_t d) noexcept nogil:
+cdef double distance2(
+    const real* x, Py_ssize_t step, const double* c, Py_ssize_t d,    # in   (d,) in steps, (d,)
+) noexcept nogil:
     """The squared distance that decides: float64, direct differences, columns in order."""
     cdef double total = 0.0, difference
     cdef Py_ssize_t j
     for j in range(d):
-        difference = <double> x[j] - c[j]
+        difference = <double> x[j * step] - c[j]
         total += difference * difference
     return total
 
 
 cdef Py_ssize_t nearest_rows(
-    const real* X, Py_ssize_t n, const void* packed,                  # in   (n, d)
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
+    Py_ssize_t n, const void* packed,                                 # in
     int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); bounds or NULL
     int32_t* undecided,                                               # out  room for n + 1
 ) noexcept nogil:
     """What the tiles say (see tiles.h): labels, and which of them are not proven; returns how many
     those are."""
     if real is float:
-        return ckm_nearest_f32(X, n, packed, labels, least2, upper2, lower2, undecided)
+        return ckm_nearest_f32(X, row_step, column_step, n, packed, labels, least2, upper2, lower2,
+                               undecided)
     else:
-        return ckm_nearest_f64(X, n, packed, labels, least2, upper2, lower2, undecided)
+        return ckm_nearest_f64(X, row_step, column_step, n, packed, labels, least2, upper2, lower2,
+                               undecided)
 
 
 cdef int32_t decide_row(
-    const real* x, Py_ssize_t d, const double* centroids, Py_ssize_t k,    # in   (d,), (k, d)
+    const real* x, Py_ssize_t step, Py_ssize_t d,                     # in   (d,) in steps
+    const double* centroids, Py_ssize_t k,                            # in   (k, d)
     real* upper2, real* lower2,                                       # out  bounds of the row
 ) noexcept nogil:
     """The row's nearest centroid by float64 brute force, the lowest index on ties."""
     cdef Py_ssize_t j
     cdef int32_t label = 0
-    cdef double best = distance2(x, centroids, d), second = INFINITY, candidate
+    cdef double best = distance2(x, step, centroids, d), second = INFINITY, candidate
     # The deciding distances round at most d + 3 times in float64; a bound then rounds to `real`.
     cdef double roundoff = (d + 8) * 2.3e-16 + (2.4e-7 if real is float else 0.0)
     cdef double tiny = 1.2e-38 if real is float else 2.3e-308
     for j in range(1, k):
-        candidate = distance2(x, centroids + j * d, d)
+        candidate = distance2(x, step, centroids + j * d, d)
         if candidate < best:
             second = best
             best = candidate
@@ -150,7 +160,8 @@ cdef int32_t decide_row(
 
 
 cdef void assign_rows(
-    const real* X, Py_ssize_t n, Py_ssize_t d,                        # in   (n, d)
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
+    Py_ssize_t n, Py_ssize_t d,                                       # in
     const double* centroids, Py_ssize_t k, const void* packed,        # in   (k, d)
     int32_t* labels,                                                  # out  (n,)
     real* upper2, real* lower2,                                       # out  (n,), or NULL for both
@@ -166,14 +177,15 @@ cdef void assign_rows(
         m = min(<Py_ssize_t> ROWS_AT_ONCE, n - first)
         if upper2 != NULL:
             upper, lower = upper2 + first, lower2 + first
-        count = nearest_rows(X + first * d, m, packed, labels + first, <real*> NULL,
+        count = nearest_rows(X + first * row_step, row_step, column_step, m, packed,
+                             labels + first, <real*> NULL,
                              NULL if upper2 == NULL else upper, NULL if upper2 == NULL else lower,
                              undecided)
         for i in range(count):
             m = undecided[i]
             labels[first + m] = decide_row(
-                X + (first + m) * d, d, centroids, k, upper + (m if upper2 != NULL else 0),
-                lower + (m if upper2 != NULL else 0))
+                X + (first + m) * row_step, column_step, d, centroids, k,
+                upper + (m if upper2 != NULL else 0), lower + (m if upper2 != NULL else 0))
         first += ROWS_AT_ONCE
 
 
@@ -198,15 +210,16 @@ cdef Py_ssize_t filter_rows(
 
 
 cdef void own_squares(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in  rows or NULL
+    const real* X, Py_ssize_t step, Py_ssize_t d,                     # in   rows `step` apart
+    const int32_t* rows, Py_ssize_t count,                            # in   (count,) or NULL
     const int32_t* labels, const double* centroids,                   # in   (count,), (k, d)
     double* squares,                                                  # out  (count,)
 ) noexcept nogil:
     """Squared distances of rows X[rows[i]], or X[i] for NULL, to the centroids labels[i]."""
     if real is float:
-        ckm_own_squares_f32(X, d, rows, count, labels, centroids, squares)
+        ckm_own_squares_f32(X, step, d, rows, count, labels, centroids, squares)
     else:
-        ckm_own_squares_f64(X, d, rows, count, labels, centroids, squares)
+        ckm_own_squares_f64(X, step, d, rows, count, labels, centroids, squares)
 
 
 cdef Py_ssize_t sort_open_rows(
@@ -234,28 +247,30 @@ cdef Py_ssize_t changed_rows(
 
 
 cdef void move_rows(
-    const real* X, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,    # in   (n, d), (count,)
+    const real* X, Py_ssize_t step, Py_ssize_t d,                     # in   (n, d), `step` apart
+    const int32_t* rows, Py_ssize_t count,                            # in   (count,) or NULL
     const int32_t* before, const int32_t* after,                      # in   (n,) labels, -1: none
     const double* reference, double* totals,                          # in   (d,); in/out (k, d + 2)
 ) noexcept nogil:
     """Move the chosen rows' differences to the reference, and their mass, between clusters."""
     if real is float:
-        ckm_move_f32(X, d, rows, count, before, after, reference, totals)
+        ckm_move_f32(X, step, d, rows, count, before, after, reference, totals)
     else:
-        ckm_move_f64(X, d, rows, count, before, after, reference, totals)
+        ckm_move_f64(X, step, d, rows, count, before, after, reference, totals)
 
 
 cdef void add_rows(
-    const real* X, Py_ssize_t d, Py_ssize_t n, const int32_t* labels,    # in   (n, d), (n,)
+    const real* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t n,       # in   (n, d), `step` apart
+    const int32_t* labels,                                            # in   (n,)
     const double* weight, const double* base, Py_ssize_t base_stride,    # in   (n,) or NULL, (k, d)
     double* totals,                                                   # in/out  (k, d + 2)
 ) noexcept nogil:
     """Add each row's weighted difference to its cluster's base, its weight, and its weighted
     squared distance."""
     if real is float:
-        ckm_add_f32(X, d, n, labels, weight, base, base_stride, totals)
+        ckm_add_f32(X, step, d, n, labels, weight, base, base_stride, totals)
     else:
-        ckm_add_f64(X, d, n, labels, weight, base, base_stride, totals)
+        ckm_add_f64(X, step, d, n, labels, weight, base, base_stride, totals)
 
 
 cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil:
@@ -393,8 +408,8 @@ def assign(
     """Nearest centroid of each row of a block."""
     if X.shape[0]:
         with nogil:
-            assign_rows(&X[0, 0], X.shape[0], X.shape[1], &centroids[0, 0], centroids.shape[0],
-                        &packed[0], &labels[0], &upper2[0], &lower2[0])
+            assign_rows(&X[0, 0], X.shape[1], 1, X.shape[0], X.shape[1], &centroids[0, 0],
+                        centroids.shape[0], &packed[0], &labels[0], &upper2[0], &lower2[0])
 
 
 def accumulate(
@@ -407,8 +422,8 @@ def accumulate(
     """Add a block of rows to its clusters' residuals, mass and inertias."""
     cdef const double* w = NULL if weight is None else &weight[0]
     with nogil:
-        add_rows(&X[0, 0], X.shape[1], X.shape[0], &labels[0], w, &centroids[0, 0], X.shape[1],
-                 &totals[0, 0])
+        add_rows(&X[0, 0], X.shape[1], X.shape[1], X.shape[0], &labels[0], w, &centroids[0, 0],
+                 X.shape[1], &totals[0, 0])
 
 
 def count(const int32_t[::1] labels, Py_ssize_t k):
@@ -430,7 +445,7 @@ def own_distances2(
     cdef Py_ssize_t i
     with nogil:
         for i in range(X.shape[0]):
-            out[i] = distance2(&X[i, 0], &centroids[labels[i], 0], X.shape[1])
+            out[i] = distance2(&X[i, 0], 1, &centroids[labels[i], 0], X.shape[1])
 
 
 def all_distances(

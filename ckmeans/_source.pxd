@@ -22,7 +22,9 @@ cdef class Source:
     cdef readonly bint single     # computed in float32, else in float64
     cdef readonly object X, offset, scale
 
+    cdef bint is_native(self) noexcept
     cdef const char* in_place(self) noexcept
+    cdef const char* in_steps(self, Py_ssize_t* row_step, Py_ssize_t* column_step) noexcept
     cdef int check(self, Py_ssize_t first, Py_ssize_t last) except -1
     cdef int convert(
         self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, out,

@@ -11,7 +11,7 @@ cimport cython
 
 import numpy as np
 
-from ckmeans._lloyd cimport first_bad, read_rows
+from ckmeans._lloyd cimport CKM_LONG, first_bad, read_rows
 
 cdef extern from "_tiles/tiles.h":
     int CKM_BOOL, CKM_UINT8, CKM_INT8, CKM_UINT16, CKM_INT16, CKM_FLOAT16, CKM_FLOAT32
@@ -61,19 +61,33 @@ cdef class Source:
             self.c.scale = column_values(scale, self.d)
         self.X, self.offset, self.scale = X, offset, scale
 
+    cdef bint is_native(self) noexcept:
+        """Whether the elements are those that are computed with."""
+        cdef Py_ssize_t size = 4 if self.single else 8
+        return (self.c.type == (CKM_FLOAT32 if self.single else CKM_FLOAT64)
+                and not self.c.swapped and self.scale is None
+                and <uintptr_t> self.c.data % size == 0)
+
     cdef const char* in_place(self) noexcept:
         """The rows themselves, where they are C-contiguous and of the dtype they are computed in;
         or NULL."""
+        cdef Py_ssize_t row_step, column_step
+        data = self.in_steps(&row_step, &column_step)
+        return data if column_step == 1 and row_step == self.d else NULL
+
+    cdef const char* in_steps(self, Py_ssize_t* row_step, Py_ssize_t* column_step) noexcept:
+        """The rows, and the steps between their elements, where the tiles can read them: rows, or
+        not too many columns, that are contiguous, with any space between them; or NULL."""
         cdef Py_ssize_t size = 4 if self.single else 8
-        if self.c.type != (CKM_FLOAT32 if self.single else CKM_FLOAT64) or self.c.swapped:
+        row_step[0] = self.d if self.n == 1 else self.c.row_stride // size
+        column_step[0] = 1 if self.d == 1 else self.c.column_stride // size
+        if not self.is_native() or self.c.row_stride % size or self.c.column_stride % size:
             return NULL
-        if self.scale is not None or <uintptr_t> self.c.data % size:
-            return NULL
-        if self.d > 1 and self.c.column_stride != size:
-            return NULL
-        if self.n > 1 and self.c.row_stride != self.d * size:
-            return NULL
-        return self.c.data
+        if column_step[0] == 1 and row_step[0] >= self.d:
+            return self.c.data
+        if row_step[0] == 1 and column_step[0] >= self.n and self.d < CKM_LONG:
+            return self.c.data
+        return NULL
 
     cdef int check(self, Py_ssize_t first, Py_ssize_t last) except -1:
         if not 0 <= first <= last <= self.n:

@@ -34,15 +34,15 @@ INLINE void NAME(add_products)(vec sums[FEW_GROUP][FEW_ROWS], vec norms2[FEW_ROW
 
 /* All columns; the sums stay spread over the lanes. */
 INLINE void NAME(few_products)(vec (*lane_sums)[LANES], vec *lane_norms2,
-                               const real *const rows[FEW_ROWS], const packed_centroids *p,
-                               ptrdiff_t j, int measure, int direct)
+                               const real *const rows[FEW_ROWS], ptrdiff_t row_step,
+                               const packed_centroids *p, ptrdiff_t j, int measure, int direct)
 {
     const ptrdiff_t d = p->d, stride = p->few_stride, whole = d / LANES * LANES;
     const real *shift = (const real *)p + p->shift_at;
     const real *few = (const real *)p + p->groups_at + FEW_HEAD, *c = few + j * stride;
     const real *keep = few + FEW_MAX * stride + whole;
     /* Eight rows ahead: -26 % where the rows come from memory. */
-    const ptrdiff_t ahead = 2 * FEW_ROWS * d * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t ahead = 2 * FEW_ROWS * row_step * (ptrdiff_t)sizeof(real);
     /* Where the rows are read twice, either time fetches every other line: memory never rests. */
     const ptrdiff_t line = 64 / sizeof(real), twice = p->k > FEW_GROUP, turn = !measure;
     vec sums[FEW_GROUP][FEW_ROWS], norms2[FEW_ROWS];
@@ -77,7 +77,7 @@ INLINE vec NAME(sum_across)(const vec rows[LANES])
     return sum;
 }
 
-INLINE void NAME(score_few_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+INLINE void NAME(score_few_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                                  const packed_centroids *p, int direct)
 {
     const real *half_norms2 = (const real *)p + p->groups_at;
@@ -90,12 +90,13 @@ INLINE void NAME(score_few_tile)(tile_state *tile, const real *rows, ptrdiff_t m
             const real *few_rows[FEW_ROWS];
             for (int r = 0; r < FEW_ROWS; r++) {
                 const ptrdiff_t row = v * LANES + i + r;
-                few_rows[r] = rows + (row < m ? row : m - 1) * p->d;
+                few_rows[r] = rows + (row < m ? row : m - 1) * by->row;
             }
-            NAME(few_products)((void *)&lane_sums[0][i], lane_norms2 + i, few_rows, p, 0, 1,
-                               direct);
+            NAME(few_products)((void *)&lane_sums[0][i], lane_norms2 + i, few_rows, by->row, p, 0,
+                               1, direct);
             for (ptrdiff_t j = FEW_GROUP; j < p->k; j += FEW_GROUP)
-                NAME(few_products)((void *)&lane_sums[j][i], NULL, few_rows, p, j, 0, direct);
+                NAME(few_products)((void *)&lane_sums[j][i], NULL, few_rows, by->row, p, j, 0,
+                                   direct);
         }
         tile->norm2[v] = NAME(sum_across)(lane_norms2);
         for (ptrdiff_t j = 0; j < p->n_groups * GROUP; j++) {

@@ -114,16 +114,17 @@ INLINE double NAME(square_between)(const real *x, const double *c, ptrdiff_t d)
     return total;
 }
 
-static void NAME(own_squares)(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                              const int32_t *labels, const double *centroids, double *squares)
+static void NAME(own_squares)(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                              ptrdiff_t count, const int32_t *labels, const double *centroids,
+                              double *squares)
 {
     const ptrdiff_t ahead = 8;
     for (ptrdiff_t i = 0; i < count; i++) {
         if (rows && i + ahead < count)
             for (ptrdiff_t f = 0; f < d; f += (ptrdiff_t)(64 / sizeof(real)))
-                prefetch((uintptr_t)(X + rows[i + ahead] * d + f));
+                prefetch((uintptr_t)(X + rows[i + ahead] * step + f));
         squares[i] =
-            NAME(square_between)(X + (rows ? rows[i] : i) * d, centroids + labels[i] * d, d);
+            NAME(square_between)(X + (rows ? rows[i] : i) * step, centroids + labels[i] * d, d);
     }
 }
 

@@ -49,6 +49,7 @@ static double largest_of_pieces(const layout *from, run_magnitude *magnitude, pt
             const ptrdiff_t columns = smaller(piece_columns, d - j);
             const layout part = part_of(from, i, j);
             pack_elements(&part, m, columns, piece);
+            if (columns == d) fetch_rows(&part, m);
             largest = larger(magnitude(piece, m * columns), largest);
         }
     }

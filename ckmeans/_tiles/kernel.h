@@ -38,7 +38,7 @@
 /* few.h: at most FEW_MAX centroids of at least FEW_COLUMNS columns, FEW_GROUP at a time. */
 #define FEW_MAX 10
 #define FEW_HEAD 16 /* half squared norms before them: whole cache lines */
-#define FEW_COLUMNS 128
+#define FEW_COLUMNS CKM_LONG
 #define FEW_GROUP 5
 
 _Static_assert(LANES % FEW_ROWS == 0, "few.h takes a vector of rows in whole steps");
@@ -61,6 +61,13 @@ typedef struct {
     real grow, shrink, wander, direct_slack;
 } packed_centroids;
 
+/* Element (i, f) of rows is rows[i * by->row + f * by->column]; one of the steps is 1. (A struct of
+ * all three by value costs up to 0.4 ns a row.) */
+#define steps NAME(steps)
+typedef struct {
+    ptrdiff_t row, column;
+} steps;
+
 typedef struct {
     vec x[BLOCK_COLUMNS][VECTORS];
     vec norm2[VECTORS];
@@ -70,53 +77,68 @@ typedef struct {
 
 #include "pack.h"
 
-/* n columns of `vectors` vectors of rows, d apart, transposed: x[f * vectors + v]. */
-INLINE void NAME(load_columns)(vec *x, int vectors, const real *rows, ptrdiff_t d, ptrdiff_t n)
+/* n columns of `vectors` vectors of rows, `step` apart, transposed: x[f * vectors + v]. */
+INLINE void NAME(load_columns)(vec *x, int vectors, const real *rows, ptrdiff_t step, ptrdiff_t n)
 {
     EACH(v, vectors) {
-        const real *vector_rows = rows + v * LANES * d;
-        if (n < CHUNK) {
-            V_LOAD_NARROW(x + v, vectors, vector_rows, d);
+        const real *vector_rows = rows + v * LANES * step;
+        if (n < CHUNK && step == n) {
+            V_LOAD_NARROW(x + v, vectors, vector_rows, n);
+            continue;
+        }
+        if (n < CHUNK) { /* reads on: see is_loose */
+            vec columns[CHUNK];
+            V_LOAD_CHUNK(columns, vector_rows, step);
+            EACH(f, n) x[f * vectors + v] = columns[f];
             continue;
         }
         for (ptrdiff_t f = 0; f < n; f += CHUNK) {
             vec columns[CHUNK];
             /* The last chunk overlaps its neighbour instead of reading on. */
             const ptrdiff_t first = f + CHUNK <= n ? f : n - CHUNK;
-            V_LOAD_CHUNK(columns, vector_rows + first, d);
+            V_LOAD_CHUNK(columns, vector_rows + first, step);
             EACH(i, CHUNK) x[(first + i) * vectors + v] = columns[i];
         }
     }
 }
 
-INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, ptrdiff_t d, ptrdiff_t n)
+INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, const steps *by, ptrdiff_t n)
 {
-    NAME(load_columns)(&x[0][0], VECTORS, rows, d, n);
+    if (by->column == 1)
+        NAME(load_columns)(&x[0][0], VECTORS, rows, by->row, n);
+    else /* lanes are rows, side by side already */
+        for (ptrdiff_t f = 0; f < n; f++)
+            EACH(v, VECTORS) x[f][v] = V_LOAD(rows + f * by->column + v * LANES);
+}
+
+/* A vector that holds a row of fewer columns than a chunk reads beyond it: not at the end of X. */
+INLINE int NAME(is_loose)(const steps *by, ptrdiff_t d)
+{
+    return d < CHUNK && by->column == 1 && by->row != d;
 }
 
 /* m < TILE rows; the missing ones repeat the last. */
-static void NAME(load_short_tile)(tile_state *tile, const real *rows, ptrdiff_t m, ptrdiff_t d,
+static void NAME(load_short_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                                   ptrdiff_t n)
 {
     real *x = (real *)tile->x;
     for (ptrdiff_t i = 0; i < TILE; i++) {
-        const char *row = (const char *)(rows + (i < m ? i : m - 1) * d);
+        const real *row = rows + (i < m ? i : m - 1) * by->row;
         for (ptrdiff_t f = 0; f < n; f++)
-            memcpy(x + f * TILE + i, row + f * sizeof(real), sizeof(real));
+            memcpy(x + f * TILE + i, (const char *)(row + f * by->column), sizeof(real));
     }
 }
 
 /* Columns first..first+n-1 of m rows: transposed, shifted, and added to their squared norms where
  * asked to. */
-INLINE void NAME(load_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
-                            const packed_centroids *p, ptrdiff_t d, ptrdiff_t first, ptrdiff_t n,
-                            int measure)
+INLINE void NAME(load_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
+                            const packed_centroids *p, ptrdiff_t first, ptrdiff_t n, int measure)
 {
     const real *shift = (const real *)p + p->shift_at + first;
     if (m >= TILE)
-        NAME(load_full_tile)(tile->x, rows + first, d, n);
+        NAME(load_full_tile)(tile->x, rows + first * by->column, by, n);
     else
-        NAME(load_short_tile)(tile, rows + first, m, d, n);
+        NAME(load_short_tile)(tile, rows + first * by->column, by, m, n);
     vec norm2[VECTORS];
     EACH(v, VECTORS) norm2[v] = V_SET1(0);
     for (ptrdiff_t f = 0; f < n; f++) {
@@ -133,12 +155,20 @@ INLINE void NAME(load_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
 
 /* The share of group g of n_groups in fetching n columns of the TILE rows that are loaded next:
  * memory works while the sums do (-13 % at 100k x 128, k = 256). */
-INLINE void NAME(fetch_ahead)(const real *rows, ptrdiff_t d, ptrdiff_t n, ptrdiff_t g,
+INLINE void NAME(fetch_ahead)(const real *rows, const steps *by, ptrdiff_t n, ptrdiff_t g,
                               ptrdiff_t n_groups)
 {
-    for (ptrdiff_t i = TILE * g / n_groups; i < TILE * (g + 1) / n_groups; i++)
-        for (ptrdiff_t f = 0; f < n; f += (ptrdiff_t)(64 / sizeof(real)))
-            prefetch((uintptr_t)(rows + i * d) + f * sizeof(real));
+    const ptrdiff_t line = 64 / sizeof(real);
+    if (by->column == 1)
+        for (ptrdiff_t i = TILE * g / n_groups; i < TILE * (g + 1) / n_groups; i++) {
+            for (ptrdiff_t f = 0; f < n; f += line)
+                prefetch((uintptr_t)(rows + i * by->row) + f * sizeof(real));
+            if (by->row > n) prefetch((uintptr_t)(rows + i * by->row + n - 1));
+        }
+    else
+        for (ptrdiff_t f = n * g / n_groups; f < n * (g + 1) / n_groups; f++)
+            for (ptrdiff_t i = 0; i < TILE; i += line)
+                prefetch((uintptr_t)(rows + f * by->column) + i * sizeof(real));
 }
 
 INLINE void NAME(start_tile)(tile_state *tile)
@@ -205,16 +235,16 @@ INLINE void NAME(score_group)(tile_state *tile, const real *group, ptrdiff_t g, 
 }
 
 /* The two best scores of every row, for d <= BLOCK_COLUMNS. */
-static void NAME(score_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+static void NAME(score_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                              const packed_centroids *p)
 {
     const ptrdiff_t d = p->d;
     const real *group = (const real *)p + p->groups_at;
     const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP; /* the last group may be half empty */
     NAME(start_tile)(tile);
-    NAME(load_tile)(tile, rows, m, p, d, 0, d, 1);
+    NAME(load_tile)(tile, rows, by, m, p, 0, d, 1);
     for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1)) {
-        if (m >= 2 * TILE) NAME(fetch_ahead)(rows + TILE * d, d, d, g, n_whole);
+        if (m >= 2 * TILE) NAME(fetch_ahead)(rows + TILE * by->row, by, d, g, n_whole);
         NAME(score_group)(tile, group, g, d, GROUP);
     }
     if (n_whole < p->n_groups) NAME(score_group)(tile, group, n_whole, d, GROUP / 2);
@@ -222,7 +252,7 @@ static void NAME(score_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
 
 /* The same for any d: BLOCK_GROUPS groups at a time keep their scores in memory while the columns
  * pass. */
-INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, ptrdiff_t m,
+INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                                   const packed_centroids *p, int direct)
 {
     const ptrdiff_t d = p->d, n_groups = p->n_groups;
@@ -239,12 +269,12 @@ INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, ptrdiff_t 
         for (ptrdiff_t f = 0; f < d; f += block) {
             const ptrdiff_t columns = f + block < d ? block : d - f;
             const int last_groups = g0 + n == n_groups, last_columns = f + columns == d;
-            const real *next = !last_columns ? rows + f + columns
-                               : last_groups ? rows + TILE * d
+            const real *next = !last_columns ? rows + (f + columns) * by->column
+                               : last_groups ? rows + TILE * by->row
                                              : rows;
-            NAME(load_tile)(tile, rows, m, p, d, f, columns, g0 == 0);
+            NAME(load_tile)(tile, rows, by, m, p, f, columns, g0 == 0);
             for (ptrdiff_t g = 0; g < n; g++) {
-                if (m >= 2 * TILE) NAME(fetch_ahead)(next, d, block, g, n);
+                if (m >= 2 * TILE) NAME(fetch_ahead)(next, by, block, g, n);
                 vec sums[GROUP][VECTORS];
                 EACH(j, GROUP)
                     EACH(v, VECTORS) sums[j][v] = V_SET1(0);
@@ -262,28 +292,28 @@ INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, ptrdiff_t 
 #include "few.h"
 
 /* Leaves the two best scores of the first TILE of m rows in `tile`. */
-typedef void NAME(scorer)(tile_state *tile, const real *rows, ptrdiff_t m,
+typedef void NAME(scorer)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                           const packed_centroids *p);
 
-static void NAME(score_long_expanded)(tile_state *tile, const real *rows, ptrdiff_t m,
-                                      const packed_centroids *p)
+static void NAME(score_long_expanded)(tile_state *tile, const real *rows, const steps *by,
+                                      ptrdiff_t m, const packed_centroids *p)
 {
-    NAME(score_long_tile)(tile, rows, m, p, 0);
+    NAME(score_long_tile)(tile, rows, by, m, p, 0);
 }
 
-static void NAME(score_few_expanded)(tile_state *tile, const real *rows, ptrdiff_t m,
-                                     const packed_centroids *p)
+static void NAME(score_few_expanded)(tile_state *tile, const real *rows, const steps *by,
+                                     ptrdiff_t m, const packed_centroids *p)
 {
-    NAME(score_few_tile)(tile, rows, m, p, 0);
+    NAME(score_few_tile)(tile, rows, by, m, p, 0);
 }
 
-static void NAME(score_direct)(tile_state *tile, const real *rows, ptrdiff_t m,
+static void NAME(score_direct)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                                const packed_centroids *p)
 {
     if (p->few_stride)
-        NAME(score_few_tile)(tile, rows, m, p, 1);
+        NAME(score_few_tile)(tile, rows, by, m, p, 1);
     else
-        NAME(score_long_tile)(tile, rows, m, p, 1);
+        NAME(score_long_tile)(tile, rows, by, m, p, 1);
 }
 
 static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
@@ -343,20 +373,35 @@ INLINE ptrdiff_t NAME(append_undecided)(int32_t *rows, ptrdiff_t count, ptrdiff_
     return count;
 }
 
+/* n rows one after another, and zeros up to a full tile of them. */
+static void NAME(copy_rows)(real *out, const real *rows, const steps *by, ptrdiff_t n, ptrdiff_t d)
+{
+    memset(out, 0, (size_t)(TILE * d) * sizeof(real));
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t f = 0; f < d; f++)
+            memcpy(out + i * d + f, (const char *)(rows + i * by->row + f * by->column),
+                   sizeof(real));
+}
+
 /* Differences are given up for the rest of a call once they decide less than half of what they were
  * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
-static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                               real *least2, real *upper2, real *lower2, int32_t *undecided)
+static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,
+                               ptrdiff_t m, const void *packed, int32_t *labels, real *least2,
+                               real *upper2, real *lower2, int32_t *undecided)
 {
     const packed_centroids *p = packed;
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
+    const steps given = {row_step, column_step}, packed_steps = {p->d, 1};
+    /* Rows that narrow.h reads in place are followed by as many. */
+    const ptrdiff_t at_least = NAME(is_loose)(&given, p->d) ? TILE + CHUNK : TILE;
     int direct_pays = 1;
     ptrdiff_t n_undecided = 0;
     tile_state tile;
 
     for (ptrdiff_t i = 0; i < m; i += TILE) {
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
-        const real *rows = X + i * p->d;
+        const real *rows = X + i * row_step;
+        const steps *by = &given;
         const int in_place = upper2 && n == TILE;
         int32_t short_labels[TILE];
         real least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
@@ -364,18 +409,18 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
         real *upper = in_place ? upper2 + i : short_upper;
         real *lower = in_place ? lower2 + i : short_lower;
 
-        if (n < TILE && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
-            memset(narrow_rows, 0, sizeof narrow_rows);
-            memcpy(narrow_rows, rows, (size_t)(n * p->d) * sizeof(real));
+        if (left < at_least && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
+            NAME(copy_rows)(narrow_rows, rows, by, n, p->d);
             rows = narrow_rows;
+            by = &packed_steps;
         }
-        score_expanded(&tile, rows, left, p);
+        score_expanded(&tile, rows, by, left, p);
         int open = upper2
                        ? NAME(certified_bounds)(&tile, p, 0, 1, tile_labels, least, upper, lower)
                        : NAME(certified_bounds)(&tile, p, 0, 0, tile_labels, least, upper, lower);
         if (open > TILE / 8 && direct_pays) {
             const int before = open;
-            NAME(score_direct)(&tile, rows, left, p);
+            NAME(score_direct)(&tile, rows, by, left, p);
             open = NAME(certified_bounds)(&tile, p, 1, 1, tile_labels, least, upper, lower);
             direct_pays = open <= before / 2;
         } else if (open && !upper2) {
@@ -400,7 +445,6 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t m, const void *packed, i
 #include "seed.h"
 
 static const level_table NAME(level) = {
-    TILE,
     NAME(packed_bytes),
     NAME(pack),
     NAME(nearest),

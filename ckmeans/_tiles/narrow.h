@@ -48,14 +48,26 @@ INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
     }
 }
 
+/* Rows or columns with space between them: not where it would take registers from the others. */
+static void NAME(load_apart)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t d)
+{
+    NAME(load_full_tile)(tile->x, rows, by, d);
+}
+
 /* A full tile of rows. */
-INLINE void NAME(score_narrow)(tile_state *tile, const real *rows, const packed_centroids *p,
-                               const int d)
+INLINE void NAME(score_narrow)(tile_state *tile, const real *rows, const steps *by,
+                               const packed_centroids *p, const int d)
 {
     const real *shift = (const real *)p + p->shift_at;
     vec x[NARROW_MAX][VECTORS];
 
-    NAME(load_full_tile)(x, rows, d, d);
+    if (by->column == 1 && by->row == d) {
+        NAME(load_columns)(&x[0][0], VECTORS, rows, d, d);
+    } else {
+        NAME(load_apart)(tile, rows, by, d);
+        EACH(f, d)
+            EACH(v, VECTORS) x[f][v] = tile->x[f][v];
+    }
     EACH(v, VECTORS) {
         vec norm2 = V_SET1(0);
         EACH(f, d) {
@@ -70,11 +82,11 @@ INLINE void NAME(score_narrow)(tile_state *tile, const real *rows, const packed_
         for (int v = 0; v < VECTORS; v++) NAME(score_vectors)(tile, x, v, p, d, 1);
 }
 #define NARROW(columns)                                                                            \
-    static void NAME(score_narrow_##columns)(tile_state *tile, const real *rows, ptrdiff_t m,      \
-                                             const packed_centroids *p)                            \
+    static void NAME(score_narrow_##columns)(tile_state *tile, const real *rows, const steps *by,  \
+                                             ptrdiff_t m, const packed_centroids *p)               \
     {                                                                                              \
         (void)m;                                                                                   \
-        NAME(score_narrow)(tile, rows, p, columns);                                                \
+        NAME(score_narrow)(tile, rows, by, p, columns);                                            \
     }
 NARROW(1)
 NARROW(2)

@@ -40,16 +40,15 @@ INLINE int lowest_bit(unsigned bits)
 /* What one level offers for one real type. */
 #define TABLES(suffix, real)                                                                       \
     typedef struct {                                                                               \
-        ptrdiff_t tile_rows;                                                                       \
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
-        ptrdiff_t (*nearest)(const real *, ptrdiff_t, const void *, int32_t *, real *, real *,     \
-                             real *, int32_t *);                                                   \
+        ptrdiff_t (*nearest)(const real *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *,          \
+                             int32_t *, real *, real *, real *, int32_t *);                        \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
-        void (*own_squares)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,  \
-                            const double *, double *);                                             \
+        void (*own_squares)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,        \
+                            const int32_t *, const double *, double *);                            \
         ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
                                const double *, double, real *, real *, int32_t *const *,           \
                                ptrdiff_t *);                                                       \
@@ -58,10 +57,10 @@ INLINE int lowest_bit(unsigned bits)
         double (*largest)(const char *elements, ptrdiff_t n);                                      \
     } table_##suffix;                                                                              \
     typedef struct {                                                                               \
-        void (*move)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const int32_t *,         \
-                     const int32_t *, const double *, double *);                                   \
-        void (*add)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,           \
-                    const double *, ptrdiff_t, double *);                                          \
+        void (*move)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,               \
+                     const int32_t *, const int32_t *, const double *, double *);                  \
+        void (*add)(const real *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *,                \
+                    const double *, const double *, ptrdiff_t, double *);                          \
     } update_##suffix;
 TABLES(f32, float)
 TABLES(f64, double)
@@ -246,9 +245,6 @@ ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, 
     return chosen->changed(before, after, m, rows);
 }
 
-ptrdiff_t ckm_tile_rows_f32(void) { return chosen->f32->tile_rows; }
-ptrdiff_t ckm_tile_rows_f64(void) { return chosen->f64->tile_rows; }
-
 size_t ckm_packed_bytes_f32(ptrdiff_t k, ptrdiff_t d) { return chosen->f32->packed_bytes(k, d); }
 size_t ckm_packed_bytes_f64(ptrdiff_t k, ptrdiff_t d) { return chosen->f64->packed_bytes(k, d); }
 
@@ -292,13 +288,13 @@ static void restore_mode(float_mode before) { (void)before; }
         chosen->suffix->pack(centroids, k, d, shift, packed);                                      \
         restore_mode(before);                                                                      \
     }                                                                                              \
-    ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t m, const void *packed,                 \
-                                   int32_t *labels, real *least2, real *upper2, real *lower2,      \
-                                   int32_t *undecided)                                             \
+    ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,       \
+                                   ptrdiff_t m, const void *packed, int32_t *labels, real *least2, \
+                                   real *upper2, real *lower2, int32_t *undecided)                 \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        const ptrdiff_t count =                                                                    \
-            chosen->suffix->nearest(X, m, packed, labels, least2, upper2, lower2, undecided);      \
+        const ptrdiff_t count = chosen->suffix->nearest(                                           \
+            X, row_step, column_step, m, packed, labels, least2, upper2, lower2, undecided);       \
         restore_mode(before);                                                                      \
         return count;                                                                              \
     }                                                                                              \
@@ -318,12 +314,12 @@ static void restore_mode(float_mode before) { (void)before; }
         chosen->suffix->distances(count, upper2, lower2);                                          \
         restore_mode(before);                                                                      \
     }                                                                                              \
-    void ckm_own_squares_##suffix(const real *X, ptrdiff_t d, const int32_t *rows,                 \
+    void ckm_own_squares_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, \
                                   ptrdiff_t count, const int32_t *labels, const double *centroids, \
                                   double *squares)                                                 \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->suffix->own_squares(X, d, rows, count, labels, centroids, squares);                \
+        chosen->suffix->own_squares(X, step, d, rows, count, labels, centroids, squares);          \
         restore_mode(before);                                                                      \
     }                                                                                              \
     ptrdiff_t ckm_sort_open_##suffix(ptrdiff_t count, const int32_t *labels,                       \
@@ -332,25 +328,25 @@ static void restore_mode(float_mode before) { (void)before; }
                                      int32_t *const *lists, ptrdiff_t *counts)                     \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        const ptrdiff_t n_open = chosen->suffix->sort_open(                                        \
-            count, labels, drifts, squares, relative, upper, lower, lists, counts);                \
+        const ptrdiff_t n_open = chosen->suffix->sort_open(count, labels, drifts, squares,         \
+                                                           relative, upper, lower, lists, counts); \
         restore_mode(before);                                                                      \
         return n_open;                                                                             \
     }                                                                                              \
-    void ckm_move_##suffix(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,       \
-                           const int32_t *from, const int32_t *to, const double *shift,            \
-                           double *totals)                                                         \
+    void ckm_move_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,        \
+                           ptrdiff_t count, const int32_t *from, const int32_t *to,                \
+                           const double *shift, double *totals)                                    \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->update_##suffix->move(X, d, rows, count, from, to, shift, totals);                 \
+        chosen->update_##suffix->move(X, step, d, rows, count, from, to, shift, totals);           \
         restore_mode(before);                                                                      \
     }                                                                                              \
-    void ckm_add_##suffix(const real *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,          \
-                          const double *weight, const double *base, ptrdiff_t base_stride,         \
-                          double *totals)                                                          \
+    void ckm_add_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m,                 \
+                          const int32_t *labels, const double *weight, const double *base,         \
+                          ptrdiff_t base_stride, double *totals)                                   \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->update_##suffix->add(X, d, m, labels, weight, base, base_stride, totals);          \
+        chosen->update_##suffix->add(X, step, d, m, labels, weight, base, base_stride, totals);    \
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_read_##suffix(const ckm_source *source, ptrdiff_t d, ptrdiff_t first,                 \

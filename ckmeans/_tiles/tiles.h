@@ -19,10 +19,6 @@
 int ckm_simd_choose(const char *name);
 const char *ckm_simd_name(void);
 
-/* Rows in a full tile: blocks of a multiple of it have no remainder. */
-ptrdiff_t ckm_tile_rows_f32(void);
-ptrdiff_t ckm_tile_rows_f64(void);
-
 /* Size of the buffer for k centroids of d columns; the caller owns it and aligns it to 64 bytes. */
 size_t ckm_packed_bytes_f32(ptrdiff_t k, ptrdiff_t d);
 size_t ckm_packed_bytes_f64(ptrdiff_t k, ptrdiff_t d);
@@ -34,7 +30,8 @@ void ckm_pack_f32(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
 void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
                   void *packed);
 
-/* For each of m contiguous rows X (m, d):
+/* For each of m rows X (m, d), whose elements are X[i * row_step + f * column_step]. One of the
+ * steps is 1; the other is at least as long as a row or, for d < CKM_LONG, a column:
  *   labels (m,)  out  a nearest centroid
  *   least2 (m,)  out  certified lower bound on the squared distance to it; NULL if not wanted
  *   upper2 (m,)  out  certified upper bound on the squared distance to it
@@ -43,10 +40,13 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *
  * Returns how many are undecided; so is a row that overflows or holds NaN. upper2 and lower2 are
  * both NULL if not wanted, least2 then too. X needs no alignment. */
-ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          float *least2, float *upper2, float *lower2, int32_t *undecided);
-ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t m, const void *packed, int32_t *labels,
-                          double *least2, double *upper2, double *lower2, int32_t *undecided);
+#define CKM_LONG 128
+ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
+                          const void *packed, int32_t *labels, float *least2, float *upper2,
+                          float *lower2, int32_t *undecided);
+ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
+                          const void *packed, int32_t *labels, double *least2, double *upper2,
+                          double *lower2, int32_t *undecided);
 
 #define CKM_MAX_PANELS 4
 
@@ -81,12 +81,15 @@ ptrdiff_t ckm_filter_f64(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f6
 void ckm_distances_f32(ptrdiff_t count, float *upper2, float *lower2);
 void ckm_distances_f64(ptrdiff_t count, double *upper2, double *lower2);
 
-/* The squared distances of the rows X[rows[i]], or X[i] where rows is NULL, to the centroids of their
- * labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out. */
-void ckm_own_squares_f32(const float *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                         const int32_t *labels, const double *centroids, double *squares);
-void ckm_own_squares_f64(const double *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                         const int32_t *labels, const double *centroids, double *squares);
+/* The squared distances of the rows X[rows[i]], `step` reals apart, or X[i] where rows is NULL, to
+ * the centroids of their labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out.
+ */
+void ckm_own_squares_f32(const float *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                         ptrdiff_t count, const int32_t *labels, const double *centroids,
+                         double *squares);
+void ckm_own_squares_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                         ptrdiff_t count, const int32_t *labels, const double *centroids,
+                         double *squares);
 
 /* What the filter left open, looked at again with the squares of own_squares (within a relative
  * error of `relative`): rows that may still change go to the list of the first panel that holds
@@ -107,19 +110,20 @@ ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, 
 /* The sums behind the centroids: totals (k, d + 2) holds d column sums, the mass and the inertia of
  * each cluster. Rows are added in an order fixed by the arguments.
  *
- * move: takes `count` rows of X (., d), those with the indices `rows` or, if NULL, the first, from
- * cluster from[row], none if negative, to cluster to[row], as x - shift and mass 1. The inertia
- * column keeps its values. */
-void ckm_move_f32(const float *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
+ * move: takes `count` rows of X (., d), which are `step` reals apart, those with the indices `rows`
+ * or, if NULL, the first, from cluster from[row], none if negative, to cluster to[row], as x -
+ * shift and mass 1. The inertia column keeps its values. */
+void ckm_move_f32(const float *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
                   const int32_t *from, const int32_t *to, const double *shift, double *totals);
-void ckm_move_f64(const double *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                  const int32_t *from, const int32_t *to, const double *shift, double *totals);
+void ckm_move_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                  ptrdiff_t count, const int32_t *from, const int32_t *to, const double *shift,
+                  double *totals);
 
-/* add: each of m rows X (m, d), as x - base[label * base_stride ...], its weight (1 each for NULL;
- * rows of weight 0 are left out) and its weighted squared length. */
-void ckm_add_f32(const float *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
+/* add: each of m rows X (m, d), `step` apart, as x - base[label * base_stride ...], its weight (1
+ * each for NULL; rows of weight 0 are left out) and its weighted squared length. */
+void ckm_add_f32(const float *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
                  const double *weight, const double *base, ptrdiff_t base_stride, double *totals);
-void ckm_add_f64(const double *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
+void ckm_add_f64(const double *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
                  const double *weight, const double *base, ptrdiff_t base_stride, double *totals);
 
 /* Element types of NumPy. Those up to CKM_FLOAT32 are exact in float. */

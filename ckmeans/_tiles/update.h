@@ -66,8 +66,8 @@ typedef double pair __attribute__((vector_size(16)));
 
 /* Rows in turn that join one cluster and, if `leaves`, leave another. */
 typedef struct {
-    const real *x; /* (n, d) */
-    ptrdiff_t d;
+    const real *x; /* (n, d), `step` apart */
+    ptrdiff_t step, d;
     const double *weight; /* (n,) */
     const double *base;   /* (d,) subtracted from each */
     double *to, *from;    /* rows of totals */
@@ -164,7 +164,7 @@ INLINE sums NAME(sum_rows)(const row_group *g, int n, ptrdiff_t j, int columns, 
 {
     sums total = NAME(load_sums)((const double[4]){0});
     EACH(i, n) {
-        const sums t = NAME(differences)(g->x + i * g->d + j, g->base + j, columns);
+        const sums t = NAME(differences)(g->x + i * g->step + j, g->base + j, columns);
         const sums wt = t * g->weight[i];
         total = i ? total + wt : wt;
         *squares += wt * t;
@@ -210,15 +210,16 @@ INLINE void NAME(add_rows)(const row_group *g, int n, int measure)
 }
 
 /* n = 1 or 4 rows in turn that only join. */
-INLINE void NAME(join_rows)(const real *x, ptrdiff_t d, int n, const int32_t *labels,
-                            const double *weight, const double *base, ptrdiff_t base_stride,
-                            double *totals, int measure)
+INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
+                            const int32_t *labels, const double *weight, const double *base,
+                            ptrdiff_t base_stride, double *totals, int measure)
 {
     if (n == 4 &&
         ((labels[0] ^ labels[1]) | (labels[0] ^ labels[2]) | (labels[0] ^ labels[3])) == 0 &&
         weight[0] != 0 && weight[1] != 0 && weight[2] != 0 && weight[3] != 0) {
         const row_group g = {
             .x = x,
+            .step = step,
             .d = d,
             .weight = weight,
             .base = base + labels[0] * base_stride,
@@ -229,7 +230,7 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t d, int n, const int32_t *la
     }
     EACH(i, n) {
         const row_group g = {
-            .x = x + i * d,
+            .x = x + i * step,
             .d = d,
             .weight = weight + i,
             .base = base + labels[i] * base_stride,
@@ -239,27 +240,27 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t d, int n, const int32_t *la
     }
 }
 
-INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
-                           const double *weight, const double *base, ptrdiff_t base_stride,
-                           double *totals, int measure)
+INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
+                           const int32_t *labels, const double *weight, const double *base,
+                           ptrdiff_t base_stride, double *totals, int measure)
 {
     ptrdiff_t i = 0;
     for (; i + 4 <= m; i += 4)
-        NAME(join_rows)(X + i * d, d, 4, labels + i, weight ? weight + i : NAME(ones), base,
-                        base_stride, totals, measure);
+        NAME(join_rows)(X + i * step, step, d, 4, labels + i, weight ? weight + i : NAME(ones),
+                        base, base_stride, totals, measure);
     for (; i < m; i++)
-        NAME(join_rows)(X + i * d, d, 1, labels + i, weight ? weight + i : NAME(ones), base,
-                        base_stride, totals, measure);
+        NAME(join_rows)(X + i * step, step, d, 1, labels + i, weight ? weight + i : NAME(ones),
+                        base, base_stride, totals, measure);
 }
 
-INLINE void NAME(move_all)(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                           const int32_t *from, const int32_t *to, const double *shift,
-                           double *totals)
+INLINE void NAME(move_all)(const real *X, ptrdiff_t d, ptrdiff_t step, const int32_t *rows,
+                           ptrdiff_t count, const int32_t *from, const int32_t *to,
+                           const double *shift, double *totals)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t r = rows ? rows[i] : i;
         row_group g = {
-            .x = X + r * d,
+            .x = X + r * step,
             .d = d,
             .weight = NAME(ones),
             .base = shift,
@@ -300,20 +301,21 @@ static int NAME(all_join)(const int32_t *rows, ptrdiff_t count, const int32_t *f
     default: f(X, d, __VA_ARGS__);                                                                 \
     }
 
-static void NAME(move)(const real *X, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                       const int32_t *from, const int32_t *to, const double *shift, double *totals)
+static void NAME(move)(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                       ptrdiff_t count, const int32_t *from, const int32_t *to, const double *shift,
+                       double *totals)
 {
     if (NAME(all_join)(rows, count, from))
-        FOR_COLUMNS(NAME(join_all), d, count, to, NULL, shift, 0, totals, 0)
+        FOR_COLUMNS(NAME(join_all), d, step, count, to, NULL, shift, 0, totals, 0)
     else
-        FOR_COLUMNS(NAME(move_all), d, rows, count, from, to, shift, totals)
+        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, shift, totals)
 }
 
-static void NAME(add)(const real *X, ptrdiff_t d, ptrdiff_t m, const int32_t *labels,
-                      const double *weight, const double *base, ptrdiff_t base_stride,
-                      double *totals)
+static void NAME(add)(const real *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m,
+                      const int32_t *labels, const double *weight, const double *base,
+                      ptrdiff_t base_stride, double *totals)
 {
-    FOR_COLUMNS(NAME(join_all), d, m, labels, weight, base, base_stride, totals, 1)
+    FOR_COLUMNS(NAME(join_all), d, step, m, labels, weight, base, base_stride, totals, 1)
 }
 
 static const update_table NAME(update) = {NAME(move), NAME(add)};
