@@ -374,6 +374,19 @@ cdef void sweep_rows(
         first += m
 
 
+cdef double shift(const double* a, const double* b, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0.0
+    for i in range(n):
+        total += (a[i] - b[i]) * (a[i] - b[i])
+    return total
+
+
+def shift_between(const double[:, ::1] a, const double[:, ::1] b):
+    """The sum of the centroids' squared moves."""
+    return shift(&a[0, 0], &b[0, 0], a.size)
+
+
 cdef void empty_into(double* part, Py_ssize_t n, double* whole) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -481,7 +494,8 @@ cdef class Sweep:
         """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
-        cdef char* at = <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
+        cdef char* at = self.first_panel()
+        cdef const double[:, ::1] chosen
         self.aim_residuals(centroids)
         self.measured = measure
         p.mode = mode
@@ -492,19 +506,29 @@ cdef class Sweep:
                 chosen = np.asarray(centroids)[np.asarray(self.order)[: k // 2]]
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
-                    at += self.add_panel(chosen[:size], at, size)
+                    at += self.add_panel(&chosen[0, 0], at, size)
         else:
             self.gap[:] = 0.0    # of these centroids, none is known
-        self.add_panel(centroids, at, k)
+        self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.bounds_at = None if mode <= C_PLAIN else centroids
 
+    cdef void aim_plain(self, const double* centroids) noexcept nogil:
+        """The same for an assignment without bounds or residuals."""
+        self.measured = False
+        self.plan.centroids = centroids
+        self.plan.n_panels = 0
+        self.add_panel(centroids, self.first_panel(), self.plan.k)
+
+    cdef char* first_panel(self) noexcept nogil:
+        return <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
+
     cdef Py_ssize_t add_panel(
-        self, const double[:, ::1] centroids, char* at, Py_ssize_t size
-    ) except -1:
+        self, const double* centroids, char* at, Py_ssize_t size
+    ) noexcept nogil:
         """Pack `size` centroids as the next panel; returns the bytes that it takes."""
         cdef Plan* p = &self.plan
-        pack_centroids(&centroids[0, 0], size, p.d, p.reference, self.single, at)
+        pack_centroids(centroids, size, p.d, p.reference, self.single, at)
         p.panel[p.n_panels] = at
         p.size[p.n_panels] = size
         if size < p.k:
@@ -578,22 +602,26 @@ cdef class Sweep:
 
         Different segments may be worked on at the same time.
         """
-        cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
+        with nogil:
+            self.sweep_segment(segment, first, last, &scratch.work)
+        self.scratches.append(scratch)
+
+    cdef void sweep_segment(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Work* w
+    ) noexcept nogil:
+        cdef Plan* p = &self.plan
         cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
         cdef double* residues = NULL
         cdef unsigned char* touched = &self.touched[segment * p.k]
         cdef Py_ssize_t* counts = &self.counts[segment, 0]
         if self.measured:
             residues = &self.residues[segment * p.k * (p.d + 2)]
-        with nogil:
-            if self.single:
-                sweep_rows(p, first, last, &scratch.work, totals, residues, touched, counts,
-                           counts + 1, <float> 0)
-            else:
-                sweep_rows(p, first, last, &scratch.work, totals, residues, touched, counts,
-                           counts + 1, <double> 0)
-        self.scratches.append(scratch)
+        if self.single:
+            sweep_rows(p, first, last, w, totals, residues, touched, counts, counts + 1, <float> 0)
+        else:
+            sweep_rows(p, first, last, w, totals, residues, touched, counts, counts + 1,
+                       <double> 0)
 
     cdef Scratch scratch(self):
         try:
@@ -626,21 +654,62 @@ cdef class Sweep:
     def collect(self):
         """Add the segments' moves to the totals; returns how many rows changed their label and how
         many comparisons of a row with a centroid that took, since the last call."""
-        cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, s, width = p.d + 2, changed = 0, comparisons = 0
-        if p.weight != NULL:
-            self.total_view[:] = 0
+        cdef Py_ssize_t changed, comparisons = 0
         with nogil:
-            for s in range(self.n_segments):
-                changed += self.counts[s, 0]
-                comparisons += self.counts[s, 1]
-                self.counts[s, 0] = self.counts[s, 1] = 0
-                for j in range(p.k):
-                    if self.touched[s * p.k + j]:
-                        self.touched[s * p.k + j] = 0
-                        empty_into(&self.partial[(s * p.k + j) * width], width,
-                                   &self.total_view[j, 0])
+            changed = self.collect_moves(&comparisons)
         return changed, comparisons
+
+    cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t j, s, width = p.d + 2, changed = 0
+        if p.weight != NULL:
+            memset(&self.total_view[0, 0], 0, p.k * width * sizeof(double))
+        for s in range(self.n_segments):
+            changed += self.counts[s, 0]
+            comparisons[0] += self.counts[s, 1]
+            self.counts[s, 0] = self.counts[s, 1] = 0
+            for j in range(p.k):
+                if self.touched[s * p.k + j]:
+                    self.touched[s * p.k + j] = 0
+                    empty_into(&self.partial[(s * p.k + j) * width], width,
+                               &self.total_view[j, 0])
+        return changed
+
+    def iterate(
+        self, const double[:, ::1] start, bint given, Py_ssize_t most, double least_shift,
+    ):
+        """Plain iterations of a problem of one segment, `most` of them at most, in one call.
+
+        The first takes the labels as they are if those are `given`. The last one ends with its
+        assignment, which changed no label or emptied a cluster, or whose means lie within
+        least_shift. Returns its centroids, how many rows it changed, and how many iterations
+        there were.
+        """
+        cdef Plan* p = &self.plan
+        cdef Scratch scratch = self.scratch()
+        cdef Py_ssize_t size = p.k * p.d, n_iter = 0, changed, comparisons = 0
+        pair = np.empty((2, p.k, p.d))
+        cdef double[:, :, ::1] centroids = pair
+        cdef double* at = &centroids[0, 0, 0]
+        memcpy(at, &start[0, 0], size * sizeof(double))
+        with nogil:
+            p.mode = C_GIVEN if given else C_PLAIN
+            while True:
+                self.aim_plain(at)
+                self.sweep_segment(0, 0, p.n, &scratch.work)
+                changed = self.collect_moves(&comparisons)
+                n_iter += 1
+                p.mode = C_PLAIN
+                if not changed or n_iter == most:
+                    break
+                at = &centroids[n_iter % 2, 0, 0]
+                if self.take_means(p.centroids, at):
+                    break
+                if 0 < least_shift >= shift(p.centroids, at, size):
+                    break
+        self.scratches.append(scratch)
+        self.kept = (self.kept[0], self.kept[1], pair)
+        return pair[(n_iter - 1) % 2], changed, n_iter
 
     def residuals(self):
         """What was added since the last call: (k, d + 2) residuals, mass, inertias."""
@@ -656,21 +725,26 @@ cdef class Sweep:
     def means(self, const double[:, ::1] centroids):
         """Means of the clusters, those of emptied ones where they were; and how many are emptied,
         whose totals are cleared of what rounding has left in them."""
-        cdef Py_ssize_t j, f, d = self.plan.d, n_empty = 0
-        means = np.empty((self.plan.k, d))
+        cdef Py_ssize_t n_empty
+        means = np.empty((self.plan.k, self.plan.d))
         cdef double[:, ::1] out = means
-        cdef double mass
         with nogil:
-            for j in range(self.plan.k):
-                mass = self.total_view[j, d]
-                if mass > 0:
-                    for f in range(d):
-                        out[j, f] = self.reference_view[f] + self.total_view[j, f] / mass
-                else:
-                    n_empty += 1
-                    memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
-                    memcpy(&out[j, 0], &centroids[j, 0], d * sizeof(double))
+            n_empty = self.take_means(&centroids[0, 0], &out[0, 0])
         return means, n_empty
+
+    cdef Py_ssize_t take_means(self, const double* centroids, double* out) noexcept nogil:
+        cdef Py_ssize_t j, f, d = self.plan.d, n_empty = 0
+        cdef double mass
+        for j in range(self.plan.k):
+            mass = self.total_view[j, d]
+            if mass > 0:
+                for f in range(d):
+                    out[j * d + f] = self.reference_view[f] + self.total_view[j, f] / mass
+            else:
+                n_empty += 1
+                memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
+                memcpy(out + j * d, centroids + j * d, d * sizeof(double))
+        return n_empty
 
     def rebuild(self, const double[:, ::1] centroids, const double[:, ::1] residuals):
         """The means by the residuals, to which the totals are set too; None where the residuals

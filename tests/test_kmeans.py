@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -296,3 +297,22 @@ def test_one_outlier_costs_the_other_clusters_no_digits(far, algorithm):
     result = kmeans(X, 2, init=X[[far, (far + 1) % 402]], algorithm=algorithm)
     near = np.delete(X, far, axis=0).mean(axis=0)
     np.testing.assert_allclose(result.centroids[1], near, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("weighted", (False, True))
+@pytest.mark.parametrize("tol", (0.0, 1e-3, 0.3))
+@pytest.mark.parametrize("max_iter", (1, 2, 3, 300))
+@pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
+def test_bits_do_not_depend_on_a_callback(max_iter, tol, weighted):
+    rng = np.random.default_rng(max_iter)
+    far = np.array([[50.0, 50.0], [60.0, 60.0]])    # starts that own no row
+    for X in (rng.normal(size=(300, 2)), rng.integers(0, 3, size=(200, 2)), np.ones((30, 2))):
+        options = {
+            "max_iter": max_iter,
+            "tol": tol,
+            "sample_weight": rng.uniform(0, 2, len(X)) if weighted else None,
+        }
+        for init in ("k-means++", "random", np.vstack([X[:4], far])):
+            unwatched = kmeans(X, 6, 0, init=init, **options)
+            watched = kmeans(X, 6, 0, init=init, callback=lambda progress: None, **options)
+            oracle.assert_same_bits(unwatched, watched)
