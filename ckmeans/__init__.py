@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from ckmeans._quality import silhouette
     from ckmeans._results import ElbowResult, KMeansResult
     from ckmeans._validation import ConvergenceWarning
+    from ckmeans.estimator import KMeans
 
 __all__ = [
     "Clusterability",
     "ConvergenceWarning",
     "ElbowResult",
+    "KMeans",
     "KMeansResult",
     "Progress",
     "__version__",
@@ -33,6 +35,7 @@ _HOME = {
     "Clusterability": "_clusterability",
     "ConvergenceWarning": "_validation",
     "ElbowResult": "_results",
+    "KMeans": "estimator",
     "KMeansResult": "_results",
     "Progress": "_iterate",
     "check_clusterability": "_clusterability",

@@ -15,6 +15,45 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+def nearest_labels(rows: Rows, centroids: np.ndarray) -> np.ndarray:
+    """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
+    packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
+    labels = np.empty(rows.n, dtype=np.int32)
+
+    def assign(first: int, last: int) -> None:
+        upper2, lower2 = np.empty((2, last - first), dtype=rows.dtype)
+        block = rows.block(first, last)
+        _lloyd.assign(block, centroids, packed, labels[first:last], upper2, lower2)
+
+    rows.each_block(assign, valid.threads(None))
+    return labels
+
+
+def transformed(rows: Rows, centroids: np.ndarray) -> np.ndarray:
+    """Distance of each row to every centroid: (n, k) float64."""
+    columns = _lloyd.columns_of(centroids)
+    distances = np.empty((rows.n, len(centroids)))
+
+    def measure(first: int, last: int) -> None:
+        block = rows.block(first, last, np.float64)
+        _lloyd.all_distances(block, columns, distances[first:last])
+
+    rows.each_block(measure, valid.threads(None))
+    return distances
+
+
+def own_distances2(rows: Rows, centroids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Squared distance of each row to the centroid of its label: (n,) float64."""
+    squares = np.empty(rows.n)
+
+    def measure(first: int, last: int) -> None:
+        block = rows.block(first, last)
+        _lloyd.own_distances2(block, centroids, labels[first:last], squares[first:last])
+
+    rows.each_block(measure, valid.threads(None))
+    return squares
+
+
 @dataclass(frozen=True, eq=False)
 class KMeansResult:
     """A clustering and what can be asked of it.
@@ -62,30 +101,11 @@ class KMeansResult:
 
     def predict(self, X: Any) -> np.ndarray:
         """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties."""
-        rows, centroids = self._rows(X), self._computed_centroids()
-        packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
-        labels = np.empty(rows.n, dtype=np.int32)
-
-        def assign(first: int, last: int) -> None:
-            upper2, lower2 = np.empty((2, last - first), dtype=rows.dtype)
-            block = rows.block(first, last)
-            _lloyd.assign(block, centroids, packed, labels[first:last], upper2, lower2)
-
-        rows.each_block(assign, valid.threads(None))
-        return labels
+        return nearest_labels(self._rows(X), self._computed_centroids())
 
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n, k), float64."""
-        rows, centroids = self._rows(X), self._computed_centroids()
-        columns = _lloyd.columns_of(centroids)
-        distances = np.empty((rows.n, len(centroids)))
-
-        def measure(first: int, last: int) -> None:
-            block = rows.block(first, last, np.float64)
-            _lloyd.all_distances(block, columns, distances[first:last])
-
-        rows.each_block(measure, valid.threads(None))
-        return distances
+        return transformed(self._rows(X), self._computed_centroids())
 
     def distances(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.
@@ -93,16 +113,8 @@ class KMeansResult:
         The anomaly score: large for rows unlike every cluster.
         """
         rows, centroids = self._rows(X), self._computed_centroids()
-        labels = self.predict(X)
-        squares = np.empty(rows.n)
-
-        def measure(first: int, last: int) -> None:
-            part = squares[first:last]
-            _lloyd.own_distances2(rows.block(first, last), centroids, labels[first:last], part)
-            np.sqrt(part, out=part)
-
-        rows.each_block(measure, valid.threads(None))
-        return squares
+        squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
+        return np.sqrt(squares, out=squares)
 
     def sorted(self, by: str = "size") -> KMeansResult:
         """The same clustering with its labels in a canonical order.

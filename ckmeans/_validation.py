@@ -146,7 +146,9 @@ def weights(sample_weight: Any, n: int) -> np.ndarray | None:
             raise ValueError(f"sample_weight must be {what}, got {array[row]} at row {row}")
     total = array.sum()
     if not 0 < total < LARGEST:
-        raise ValueError(f"sample_weight must have a positive finite sum, got {total}")
+        raise ValueError(
+            f"sample_weight must have a positive finite sum, not zeros alone; got {total}"
+        )
     return array
 
 

@@ -1,0 +1,329 @@
+"""The estimator, by scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ckmeans import _validation as valid
+from ckmeans._iterate import Progress
+from ckmeans._kmeans import kmeans
+from ckmeans._results import KMeansResult, nearest_labels, own_distances2, transformed
+from ckmeans._rows import Rows
+
+try:
+    from sklearn.base import (
+        BaseEstimator,
+        ClassNamePrefixFeaturesOutMixin,
+        ClusterMixin,
+        TransformerMixin,
+    )
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError(
+        "ckmeans.KMeans needs scikit-learn 1.6 or later: pip install 'ckmeans-lloyd[sklearn]'"
+    ) from error
+
+# Names of scikit-learn for what is another way to the same labels here.
+ALGORITHMS = {"auto": "auto", "lloyd": "lloyd", "elkan": "auto", "hamerly": "hamerly"}
+
+
+class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """k-means as a scikit-learn estimator: the parameters and attributes of its KMeans.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    init : {"k-means++", "random"}, array_like of shape (n_clusters, n_features) or callable
+        Greedy k-means++, distinct rows, the starting centroids, or a function of
+        ``(X, n_clusters, random_state)`` that returns them.
+    n_init : "auto" or int
+        Starts, of which the best is kept; "auto" is 1 for k-means++ and an array, else 10.
+    max_iter : int
+        Most iterations of a run.
+    tol : float
+        A run also stops when the centroids' summed squared shift is at most ``tol`` times the mean
+        of the columns' variances.
+    verbose : int
+        Whether to print the inertia of each iteration.
+    random_state : int, RandomState or None
+        An int gives the same result at every fit.
+    copy_x : bool
+        Has no effect: X is never written to, nor copied whole.
+    algorithm : {"auto", "lloyd", "elkan", "hamerly"}
+        Exact methods, with the same labels. "elkan" is taken for "auto".
+    n_threads : int, optional
+        Threads to use at most; the CPUs of this process for None.
+    refine : {None, "swap"}
+        "swap" moves centroids out of local minima, as for `ckmeans.kmeans`.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Means of the clusters; float32 for such X, else float64.
+    labels_ : ndarray of shape (n_samples,), int32
+        Index of each row's nearest centroid.
+    inertia_ : float
+        Weighted sum of squared distances to the nearest centroid.
+    n_iter_ : int
+        Iterations of the best run.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has some.
+
+    See Also
+    --------
+    ckmeans.kmeans : The function, with references.
+
+    Notes
+    -----
+    Integer weights are equivalent to repeated rows in the objective, in the means and in the law of
+    the starts; but which rows a random state draws depends on the order of the rows.
+
+    Examples
+    --------
+    >>> from ckmeans import KMeans
+    >>> from ckmeans.datasets import xclara
+    >>> model = KMeans(3, random_state=0).fit(xclara())
+    >>> round(model.inertia_, 2)
+    611605.88
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: Any = None,
+        copy_x: bool = True,
+        algorithm: str = "auto",
+        n_threads: int | None = None,
+        refine: str | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+        self.refine = refine
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+        """Cluster the rows of X.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Rows, as `ckmeans.kmeans` takes them.
+        y : None
+            Not used.
+        sample_weight : array_like of shape (n_samples,) or number, optional
+            A row of weight 2 counts as the row twice.
+
+        Returns
+        -------
+        KMeans
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter or X of the wrong kind or value.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            X has fewer distinct rows than n_clusters.
+        """
+        rows = self._checked(X, reset=True)
+        n = len(rows)
+        k = valid.integer(self.n_clusters, "n_clusters", 1)
+        if n < k:
+            raise ValueError(f"n_samples={n} should be >= n_clusters={k}.")
+        weight = as_weights(sample_weight, n)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", valid.ConvergenceWarning)
+            best = min(self._results(rows, k, weight), key=lambda result: result.inertia)
+        for warning in caught:
+            if not issubclass(warning.category, valid.ConvergenceWarning):
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+        if not best.sizes.all():
+            warnings.warn(
+                f"Number of distinct clusters ({np.count_nonzero(best.sizes)}) found smaller than "
+                f"n_clusters ({k}). Possibly due to duplicate points in X.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._exact_centers = best.centroids
+        self.cluster_centers_ = best.centroids.astype(dtype_like(rows), copy=False)
+        self.labels_ = best.labels
+        self.inertia_ = best.inertia
+        self.n_iter_ = best.n_iter
+        self._n_features_out = k
+        return self
+
+    def _results(
+        self, rows: np.ndarray, k: int, weight: np.ndarray | None
+    ) -> Iterator[KMeansResult]:
+        """One result, the best of n_init starts; for a callable init, one for each start."""
+        random_state = check_random_state(self.random_state)
+        options: dict[str, Any] = {
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "sample_weight": weight,
+            "algorithm": self._algorithm(k),
+            "n_threads": self.n_threads,
+            "refine": self.refine,
+            "callback": reporter(rows, self.tol) if self.verbose else None,
+        }
+        n_init, seed = self._n_starts(), int(random_state.randint(1 << 31))
+        if not callable(self.init):
+            init = self.init if isinstance(self.init, str) else self._centers(self.init, k, rows)
+            yield kmeans(rows, k, seed, init=init, n_init=n_init, **options)
+            return
+        for _ in range(n_init):
+            centers = self.init(rows, k, random_state=random_state)
+            yield kmeans(rows, k, seed, init=self._centers(centers, k, rows), **options)
+
+    def _algorithm(self, k: int) -> str:
+        if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
+            raise ValueError(
+                f"algorithm must be one of {tuple(ALGORITHMS)}, got {self.algorithm!r}"
+            )
+        if self.algorithm == "elkan" and k == 1:
+            warnings.warn(
+                "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        return ALGORITHMS[self.algorithm]
+
+    def _n_starts(self) -> int:
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if isinstance(self.n_init, str):
+            if self.n_init != "auto":
+                raise ValueError(f'n_init must be "auto" or an integer, got {self.n_init!r}')
+            return 1 if given or self.init == "k-means++" else 10
+        n_init = valid.integer(self.n_init, "n_init", 1)
+        if given and n_init > 1:
+            warnings.warn(
+                "Explicit initial center position passed: performing only one init in KMeans "
+                f"instead of n_init={n_init}.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        return 1 if given else n_init
+
+    def _centers(self, init: Any, k: int, rows: np.ndarray) -> np.ndarray:
+        """Starting centroids of the right shape."""
+        centers = np.asarray(init)
+        if centers.ndim != 2 or len(centers) != k:
+            raise ValueError(
+                f"The shape of the initial centers {centers.shape} does not match the number of "
+                f"clusters {k}."
+            )
+        if centers.shape[1] != rows.shape[1]:
+            raise ValueError(
+                f"The shape of the initial centers {centers.shape} does not match the number of "
+                f"features of the data {rows.shape[1]}."
+            )
+        return centers
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Cluster the rows of X; returns their labels, shape (n_samples,), int32."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Cluster the rows of X; returns their distances to the centroids, as transform()."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Index of the nearest centroid of each row, shape (n_samples,), int32."""
+        return nearest_labels(self._rows(X), self._centroids())
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Euclidean distance of each row to every centroid, shape (n_samples, n_clusters)."""
+        rows = self._rows(X)
+        return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
+        rows, centroids = self._rows(X), self._centroids()
+        weight = as_weights(sample_weight, rows.n)
+        squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
+        return -float(squares.sum() if weight is None else squares @ weight)
+
+    def _rows(self, X: Any) -> Rows:
+        check_is_fitted(self)
+        rows = Rows(self._checked(X, reset=False))
+        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
+        return rows
+
+    def _checked(self, X: Any, reset: bool) -> np.ndarray:
+        """X as an array, its feature names and columns noted or compared.
+
+        That its values are finite is checked once, where they are computed with.
+        """
+        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+
+    def _centroids(self) -> np.ndarray:
+        """In float64: as they were before they were rounded, unless they have been replaced."""
+        exact, centers = getattr(self, "_exact_centers", None), self.cluster_centers_
+        if exact is None or not np.array_equal(exact.astype(centers.dtype), centers):
+            exact = centers
+        return np.ascontiguousarray(exact, dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def reporter(rows: np.ndarray, tol: float) -> Callable[[Progress], None]:
+    """What prints a line for each iteration."""
+    least = tol * float(np.var(rows, axis=0).mean())
+
+    def report(progress: Progress) -> None:
+        n_done, shift = progress.iteration - 1, progress.centroid_shift
+        if not n_done:
+            print("Initialization complete")
+        print(f"Iteration {n_done}, inertia {progress.inertia:.6g}.")
+        if not progress.rows_changed:
+            print(f"Converged at iteration {n_done}: strict convergence.")
+        elif shift <= least:
+            print(
+                f"Converged at iteration {n_done}: center shift {shift:.3g} within tolerance "
+                f"{least:.3g}."
+            )
+
+    return report
+
+
+def dtype_like(rows: np.ndarray) -> Any:
+    """float32 for such rows, else float64."""
+    return np.float32 if rows.dtype == np.float32 else np.float64
+
+
+def as_weights(sample_weight: Any, n: int) -> np.ndarray | None:
+    """Weights of n rows; a number stands for that of each."""
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n, sample_weight, dtype=np.float64)
+    return valid.weights(sample_weight, n)

@@ -1,0 +1,191 @@
+"""The estimator keeps scikit-learn's conventions and gives the function's results."""
+
+import pickle
+import re
+import subprocess
+import sys
+
+import numpy as np
+import oracle
+import pytest
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ckmeans import KMeans, kmeans
+from ckmeans.datasets import xclara
+
+# Of 15 rows in another order the same random state draws others, and which of 8 centroids is called
+# what depends on it: scikit-learn's own KMeans is excused from the check for the same reason.
+ORDER_OF_ROWS = {
+    "check_sample_weight_equivalence_on_dense_data": "starts depend on the order of the rows"
+}
+
+
+@parametrize_with_checks([KMeans()], expected_failed_checks=lambda estimator: ORDER_OF_ROWS)
+def test_conventions(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def X():
+    return xclara()
+
+
+def test_import_leaves_scikit_learn_alone():
+    program = "import sys, ckmeans; ckmeans.kmeans; assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int16))
+def test_fit_is_the_function(X, dtype):
+    X = X.astype(dtype)
+    model = KMeans(3, random_state=4, tol=0).fit(X)
+    oracle.assert_fixed_point(X, kmeans(X, 3, init=model._exact_centers))
+    expected = np.float32 if dtype == np.float32 else np.float64
+    assert model.cluster_centers_.dtype == model.transform(X).dtype == expected
+    assert model.labels_.dtype == np.int32
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    np.testing.assert_array_equal(oracle.nearest(X, model._exact_centers), model.labels_)
+    distances = np.sqrt(oracle.squares(X, model._exact_centers))
+    np.testing.assert_allclose(model.transform(X), distances, rtol=1e-6)
+    assert model.score(X) == pytest.approx(-model.inertia_, rel=1e-12)
+    weight = np.arange(len(X)) % 3
+    weighted = -(distances.min(axis=1) ** 2 @ weight)
+    assert model.score(X, sample_weight=weight) == pytest.approx(weighted, rel=1e-12)
+
+
+def test_results_by_random_state(X):
+    first, again = (KMeans(20, init="random", n_init=3, random_state=1).fit(X) for _ in "ab")
+    np.testing.assert_array_equal(first.labels_, again.labels_)
+    state = np.random.RandomState(1)
+    drawn = [KMeans(20, init="random", random_state=state).fit(X).inertia_ for _ in range(3)]
+    assert len(set(drawn)) == 3
+    assert KMeans(20, n_init=8, random_state=1).fit(X).inertia_ <= min(
+        kmeans(X, 20, int(np.random.RandomState(1).randint(1 << 31)), tol=1e-4).inertia, np.inf
+    )
+
+
+def test_starts(X):
+    centers = X[[5, 1500, 2900]]
+    calls = []
+
+    def init(rows, k, random_state):
+        calls.append(random_state.uniform())
+        return centers if len(calls) == 2 else rows[:k]
+
+    given = KMeans(3, init=centers).fit(X)
+    called = KMeans(3, init=init, n_init=4, random_state=0).fit(X)
+    assert len(set(calls)) == 4 and called.inertia_ <= given.inertia_
+    with pytest.warns(RuntimeWarning, match="only one init in KMeans instead of n_init=5"):
+        KMeans(3, init=centers, n_init=5).fit(X)
+    for wrong, message in ((centers[:2], "number of clusters 3"), (centers[:, :1], "data 2")):
+        with pytest.raises(ValueError, match=message):
+            KMeans(3, init=wrong).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_clusters": 0}, "n_clusters must be at least 1, got 0"),
+        ({"n_clusters": 2.5}, "n_clusters must be an integer, got 2.5"),
+        ({"n_clusters": 3001}, "n_samples=3000 should be >= n_clusters=3001"),
+        ({"init": "best"}, 'init must be "k-means'),
+        ({"n_init": "many"}, 'n_init must be "auto"'),
+        ({"n_init": 0}, "n_init must be at least 1"),
+        ({"max_iter": 0}, "max_iter must be at least 1"),
+        ({"tol": -1}, "tol must be a finite number"),
+        ({"algorithm": "full"}, "algorithm must be one of"),
+        ({"random_state": "x"}, "cannot be used to seed"),
+        ({"refine": "all"}, "refine must be None"),
+    ],
+)
+def test_bad_parameters(X, parameters, message):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        KMeans(**parameters).fit(X)
+
+
+def test_bad_input(X):
+    with pytest.raises(NotFittedError):
+        KMeans().predict(X)
+    model = KMeans(3).fit(X)
+    with pytest.raises(ValueError, match="3 features, but KMeans is expecting 2"):
+        model.predict(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="NaN at row 1, column 0"):
+        model.transform([[0.0, 1.0], [np.nan, 1.0]])
+    with pytest.raises(ValueError, match="sample_weight must have shape"):
+        model.fit(X, sample_weight=[1.0, 2.0])
+
+
+def test_fewer_distinct_rows_than_clusters():
+    with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(2\) found smaller than n_c"):
+        model = KMeans(3, random_state=0).fit([[0.0, 1.0]] * 5 + [[2.0, 3.0]] * 5)
+    assert model.inertia_ == 0 and np.isfinite(model.cluster_centers_).all()
+
+
+def test_verbose_prints_each_iteration(X, capsys):
+    model = KMeans(3, random_state=0, tol=0, verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Initialization complete" and len(lines) == model.n_iter_ + 2
+    assert lines[-1] == f"Converged at iteration {model.n_iter_ - 1}: strict convergence."
+    inertias = [float(re.search(r"inertia ([\d.e+]+)\.", line)[1]) for line in lines[1:-1]]
+    assert inertias == sorted(inertias, reverse=True)
+    KMeans(8, random_state=0, tol=0.1, verbose=1).fit(X)
+    assert "within tolerance" in capsys.readouterr().out
+
+
+def test_elkan_is_an_exact_method_like_the_others(X):
+    models = [KMeans(8, random_state=2, algorithm=name).fit(X) for name in ("lloyd", "elkan")]
+    np.testing.assert_array_equal(models[0].labels_, models[1].labels_)
+    with pytest.warns(RuntimeWarning, match="doesn't make sense for a single cluster"):
+        KMeans(1, algorithm="elkan").fit(X)
+
+
+def test_weights_are_repeats(X):
+    X = X[::50]
+    weight = np.arange(len(X)) % 4
+    centers = X[:4]
+    weighted = KMeans(4, init=centers).fit(X, sample_weight=weight)
+    repeated = KMeans(4, init=centers).fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(weighted.cluster_centers_, repeated.cluster_centers_, rtol=1e-12)
+    assert weighted.inertia_ == pytest.approx(repeated.inertia_, rel=1e-12)
+
+
+def test_copies_serve_as_the_model_does(X):
+    model = KMeans(3, random_state=0).fit(X)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict(X), model.labels_)
+    assert not hasattr(clone(model), "labels_")
+    inertias = Parallel(n_jobs=2)(
+        delayed(lambda seed: KMeans(3, random_state=seed).fit(X).inertia_)(seed) for seed in (0, 0)
+    )
+    assert inertias == [model.inertia_] * 2
+
+
+def test_replaced_centers_are_used(X):
+    model = KMeans(3, random_state=0).fit(X.astype("f4"))
+    model.cluster_centers_ = np.array([[0, 0], [100, 100]], dtype="f4")
+    np.testing.assert_array_equal(model.predict(X), oracle.nearest(X, model.cluster_centers_))
+
+
+def test_pipeline_and_search(X):
+    pipeline = make_pipeline(StandardScaler(), KMeans(3, random_state=0))
+    assert len(np.unique(pipeline.fit_predict(X))) == 3
+    search = GridSearchCV(KMeans(random_state=0), {"n_clusters": [1, 2, 3]}, cv=3).fit(X)
+    assert search.best_params_ == {"n_clusters": 3}
+
+
+@pytest.mark.parametrize("library", ("pandas", "polars"))
+def test_data_frames(X, library):
+    frames = pytest.importorskip(library)
+    frame = frames.DataFrame({"V1": X[:, 0], "V2": X[:, 1]})
+    model = KMeans(3, random_state=0).set_output(transform=library).fit(frame)
+    assert model.feature_names_in_.tolist() == ["V1", "V2"] and model.n_features_in_ == 2
+    out = model.transform(frame)
+    assert list(out.columns) == model.get_feature_names_out().tolist()
+    assert list(out.columns) == ["kmeans0", "kmeans1", "kmeans2"]
+    np.testing.assert_array_equal(model.predict(frame), KMeans(3, random_state=0).fit_predict(X))
