@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._column import Column
 from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd
 from ckmeans._kmeans import checked_limits, finished, kmeans, solved, starts
 from ckmeans._refine import refined
 from ckmeans._results import ElbowResult, KMeansResult
+from ckmeans._rows import Rows
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
 # chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,
@@ -26,6 +28,7 @@ LEAST_SLOPE_RATIO = 3.0
 # clusters the luck evens out; uniform rows reached 2.2, clustered ones at least 3 at their k.
 SPAN = 1.5
 LEAST_WIDE_RATIO = 2.5
+SAMPLE = 4096  # rows at least, from which the seeds that extend a clustering are chosen
 
 
 def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResult:
@@ -51,9 +54,10 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     among those where the fall, as a power of k, slows down at least threefold. The ``kneed``
     package takes the first of these two conditions alone: it finds a knee in every convex
     curve, at k = 4 for rows uniform in a square. Of its own examples none slows down so.
-    Each run is seeded once for the largest k, and the start of a smaller k is a prefix of it.
-    Where the inertia would rise with k, the smaller k's centroids and further rows start another
-    run.
+    Each of the `n_init` runs is seeded once, for the largest k: the start of a smaller k is a
+    prefix of it. But the first run of every k after the smallest starts from the centroids of the k
+    before and the seeds that would lower its inertia most, which takes fewer iterations and lets
+    the inertia never rise.
 
     References
     ----------
@@ -86,16 +90,19 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     else:
         found = starts(rows, ks[-1], rng, weight, init, limits.n_init, n_threads)
         seedings = [start.centroids for start in found]
+    some = Sample(rows, weight, ks[-1], rng)
     results: list[KMeansResult] = []
-    smaller = None
+    smaller: Run | None = None
     for k in ks:
         limits = checked_limits(rows, *limited)
-        if column and k < ks[-1]:
-            first = [column.optimum(k)]
+        if column:
+            first = [column.optimum(k) if k < ks[-1] else seedings[0]]
         else:
             first = [seeding[:k] for seeding in seedings]
+            if smaller:
+                first[0] = some.extended(smaller.centroids, seedings[0], k)
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(first)]
-        best = best_of(runs, smaller, seedings[0], problem, limits)
+        best = min(runs, key=inertia_of)
         if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
@@ -146,23 +153,27 @@ def cluster_numbers(ks: Any, n: int) -> list[int]:
     return numbers
 
 
-def best_of(
-    runs: list[Run], smaller: Run | None, seeding: np.ndarray, problem: Problem, limits: Limits
-) -> Run:
-    """The run of least inertia: less than that of the smaller clustering, which has fewer
-    centroids."""
-    best = min(runs, key=inertia_of)
-    if smaller is None or best.inertia <= smaller.inertia:
-        return best
-    start = extended(smaller, len(best.centroids), seeding)
-    return min(best, lloyd(problem, start, limits, len(runs)), key=inertia_of)
+class Sample:
+    """Some rows, to tell which seeds are worth most: the choice need not be exact."""
 
+    def __init__(self, rows: Rows, weight: np.ndarray | None, most: int, rng: Any) -> None:
+        size = max(SAMPLE, 16 * most)
+        chosen = np.arange(rows.n) if rows.n <= size else rng.integers(rows.n, size=size)
+        self.rows = rows[chosen]
+        self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
 
-def extended(smaller: Run, k: int, seeding: np.ndarray) -> np.ndarray:
-    """The smaller clustering's centroids and the seeds farthest from them, k in all."""
-    squares = np.square(seeding[:, None] - smaller.centroids).sum(axis=2).min(axis=1)
-    extra = np.argsort(-squares, kind="stable")[: k - len(smaller.centroids)]
-    return np.concatenate([smaller.centroids, seeding[extra]])
+    def squares(self, centroids: np.ndarray) -> np.ndarray:
+        """Squared distances to each centroid: (rows, k)."""
+        distances = np.empty((len(self.rows), len(centroids)))
+        _lloyd.all_distances(self.rows, _lloyd.columns_of(centroids), distances)
+        return np.square(distances, out=distances)
+
+    def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
+        """The centroids and the seeds that would lower their inertia most, k in all."""
+        nearest = self.squares(centroids).min(axis=1)
+        gains = self.weight @ np.maximum(nearest[:, None] - self.squares(seeds), 0)
+        best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
+        return np.concatenate([centroids, seeds[best]])
 
 
 def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | None]:
