@@ -7,7 +7,7 @@ depend on the machine and its other load. Needs the `bench` extra; what is missi
 import argparse
 import json
 
-from benchmarks import footprint, growth, probe, report
+from benchmarks import footprint, growth, probe, report, whole
 from benchmarks.cases import CASES
 from benchmarks.compare import contest, iteration_seconds
 from benchmarks.peers import PEERS
@@ -18,6 +18,7 @@ SECTIONS = {
     "memory": lambda options: footprint.memory(options.threads, options.divisor),
     "import-time": lambda options: footprint.import_time(15 // (1 + options.quick)),
 }
+ON_REQUEST = whole.PARTS  # minutes each
 
 
 def arguments():
@@ -30,7 +31,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, 1 thread, pass")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios")
-    for section in ("compare", *SECTIONS):
+    for section in ("compare", *SECTIONS, *ON_REQUEST):
         only = {"action": "append_const", "dest": "sections", "const": section}
         parser.add_argument(f"--{section}", help="only this part, or these", **only)
     options = parser.parse_args()
@@ -94,7 +95,7 @@ def main():
     chosen = options.sections or ["compare", *SECTIONS]
     if "compare" in chosen:
         results["cases"] = compare(options, rates)
-    for section, measure in SECTIONS.items():
+    for section, measure in (SECTIONS | ON_REQUEST).items():
         if section in chosen:
             results[section] = measure(options)
             report.print_section(section, results[section])
