@@ -74,10 +74,14 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     n_threads = valid.threads(options["n_threads"])
     rows = valid.finite_rows(X, options["scale"], n_threads)
     ks = cluster_numbers(ks, rows.n)
-    init = valid.starting_centroids(options["init"], ks[-1], rows.d)
+    init = options["init"]
     if not isinstance(init, str):
-        raise ValueError('init must be "k-means++" or "random" for an elbow, got an array')
+        raise ValueError(
+            f'init must be "k-means++" or "random" for an elbow, got {type(init).__name__}'
+        )
+    init = valid.starting_centroids(init, ks[-1], rows.d)
     weight = valid.weights(options["sample_weight"], rows.n)
+    valid.check_weighted(rows, weight, n_threads)
     limited = [options[name] for name in ("n_init", "max_iter", "tol", "max_seconds", "callback")]
     limits = checked_limits(rows, *limited)
     problem = Problem(rows, weight, valid.pruning(options["algorithm"]), n_threads)
@@ -143,9 +147,9 @@ def all_options(given: dict[str, Any]) -> dict[str, Any]:
 
 def cluster_numbers(ks: Any, n: int) -> list[int]:
     """Ascending distinct ks."""
-    if isinstance(ks, (int, np.integer)):
+    if hasattr(ks, "__index__") and np.ndim(ks) == 0:
         return list(range(1, valid.clusters(ks, n, "ks") + 1))
-    if isinstance(ks, (str, bytes)) or not isinstance(ks, Iterable):
+    if isinstance(ks, (str, bytes, dict)) or not isinstance(ks, Iterable):
         raise TypeError(f"ks must be an int or an iterable of ints, got {ks!r}")
     numbers = sorted({valid.clusters(k, n, "ks") for k in ks})
     if not numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,8 +52,9 @@ def kmeans(
         Greedy k-means++ [2]_, k distinct rows, or the starting centroids in the units of X.
         One column with the default init is solved to the global optimum [3]_.
     n_init : int
-        Number of starts; the run of least inertia is returned. A start without chance in it (an
-        array, or the optimum of one column) runs once, and its inertia stands for each.
+        Number of starts, up to a million; the run of least inertia is returned. A start without
+        chance in it (an array, or the optimum of one column) runs once, and its inertia stands
+        for each.
     max_iter : int
         Most iterations of a run.
     tol : float
@@ -118,6 +120,7 @@ def kmeans(
     k = valid.clusters(k, rows.n)
     init = valid.starting_centroids(init, k, rows.d)
     weight = valid.weights(sample_weight, rows.n)
+    valid.check_weighted(rows, weight, n_threads)
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
     refine = valid.refinement(refine)
@@ -149,7 +152,7 @@ def starts(
 ) -> Iterator[Start]:  # fmt: skip
     """Where each run starts; a start without chance in it comes once."""
     if not isinstance(init, str):
-        yield Start(init if rows.scale is None else (init - rows.offset) / rows.scale)
+        yield Start(init if rows.scale is None else standardised_like(rows, init))
     elif solved(rows, init):
         yield Start(Column(rows, weight).optimum(k))
     else:
@@ -157,11 +160,18 @@ def starts(
             yield starting_rows(rows, k, rng, weight, init, n_threads)
 
 
+def standardised_like(rows: Rows, init: np.ndarray) -> np.ndarray:
+    """The given centroids in the units that the rows are computed in."""
+    given = Rows(init, rows.offset, rows.scale)
+    valid.check_standardised(given, "init")
+    return given.block(0, len(init))
+
+
 def checked_limits(
     rows: Rows, n_init: Any, max_iter: Any, tol: Any, max_seconds: Any, callback: Any
 ) -> Limits:
-    n_init = valid.integer(n_init, "n_init", 1)
-    max_iter = valid.integer(max_iter, "max_iter", 1)
+    n_init = valid.integer(n_init, "n_init", 1, valid.MOST_STARTS)
+    max_iter = min(valid.integer(max_iter, "max_iter", 1), sys.maxsize)
     tol = valid.non_negative(tol, "tol")
     shift = tol * rows.mean_variance() if tol else 0.0
     seconds = math.inf if max_seconds is None else valid.non_negative(max_seconds, "max_seconds")

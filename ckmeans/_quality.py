@@ -96,7 +96,11 @@ def silhouette(
 
 def numbered(labels: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n,) int32 as 0..k-1 in ascending order, and the size of each cluster (k,)."""
-    array = np.asarray(labels)
+    valid.refuse_masked(labels, "labels")
+    try:
+        array = np.asarray(labels)
+    except ValueError as error:
+        raise ValueError(f"labels must be a 1-D array: {error}") from None
     if array.dtype.kind not in "bui":
         raise TypeError(f"labels must hold integers, got dtype {array.dtype}")
     if array.shape != (n,):

@@ -129,7 +129,7 @@ class KMeansResult:
         -------
         KMeansResult
         """
-        if by not in ("size", "position"):
+        if not isinstance(by, str) or by not in ("size", "position"):
             raise ValueError(f'by must be "size" or "position", got {by!r}')
         keys = list(self.centroids.T[::-1])
         if by == "size":
@@ -154,7 +154,12 @@ class KMeansResult:
     def _rows(self, X: Any) -> Rows:
         rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
         valid.check_finite(rows, n_threads=valid.threads(None))
-        return rows if self.scale is None else Rows(rows.X, self.offset, self.scale)
+        if self.scale is None:
+            return rows
+        rows = Rows(rows.X, self.offset, self.scale)
+        if self.scale.min() < 1:  # or no number grows
+            valid.check_standardised(rows)
+        return rows
 
     def _computed_centroids(self) -> np.ndarray:
         if self.scale is None:

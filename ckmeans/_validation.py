@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import operator
 import os
+import sys
 from typing import Any
 
 import numpy as np
 
 from ckmeans._rows import Rows
 
-LARGEST = 1e150  # squared distances of larger values overflow float64
+LARGEST = 1e145  # the squares of smaller values cannot add up to infinity, in any array
+HEAVIEST = 1e150  # the largest sum of weights
+MOST_STARTS = 10**6  # each leaves its inertia in the result
 ALGORITHMS = {"auto": None, "lloyd": False, "hamerly": True}
 
 
@@ -21,9 +24,7 @@ class ConvergenceWarning(UserWarning):
 
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     """X as a 2-D array of a supported dtype, without a copy where NumPy can give a view."""
-    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
-        where = np.argwhere(np.ma.getmaskarray(X))[0]
-        raise ValueError(f"{name} is masked at {_place(where)}; drop or impute such rows")
+    refuse_masked(X, name)
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
     if hasattr(X, "tocsr"):
@@ -43,11 +44,18 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
             f"got dtype {array.dtype}"
         )
     if array.ndim != 2:
-        hint = "; use X.reshape(-1, 1) for one column" if array.ndim == 1 else ""
+        hint = f"; use {name}.reshape(-1, 1) for one column" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
     return array
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """What is masked has no value: NumPy would hand out the one underneath."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        where = np.argwhere(np.ma.getmaskarray(values))[0]
+        raise ValueError(f"{name} is masked at {_place(where)}; drop or impute such rows")
 
 
 def _frame_values(frame: Any, name: str) -> np.ndarray:
@@ -71,21 +79,39 @@ def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Rows:
     return rows.standardised() if scale else rows
 
 
-def check_finite(rows: Rows, name: str = "X", n_threads: int = 1) -> None:
-    bad = rows.first_bad(LARGEST, n_threads)
+def check_finite(
+    rows: Rows, name: str = "X", n_threads: int = 1, limit: float = LARGEST, why: str = ""
+) -> None:
+    bad = rows.first_bad(limit, n_threads)
     if bad is None:
         return
     value = float(rows.X[bad])
     if math.isfinite(value):
         raise ValueError(
-            f"{name} must lie within +-{LARGEST:g}, got {value:g} at {_place(bad)}; "
+            f"{name} must lie within +-{limit:g}{why}, got {value:g} at {_place(bad)}; "
             "larger squared distances overflow"
         )
     found = "NaN" if math.isnan(value) else "infinity"
     raise ValueError(f"{name} contains {found} at {_place(bad)}; drop or impute such rows")
 
 
+def check_standardised(rows: Rows, name: str = "X") -> None:
+    """Rows in another fit's standard deviations, which may be tiny beside them."""
+    for first, block in rows.blocks():
+        with np.errstate(all="ignore"):
+            wrong = ~(np.abs(block) <= LARGEST)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{name} must lie within {LARGEST:g} standard deviations of the mean, got "
+                f"{float(rows.X[first + row, column]):g} at {_place((first + row, column))}; "
+                "larger squared distances overflow"
+            )
+
+
 def _place(where: Any) -> str:
+    if len(where) == 1:
+        return f"row {int(where[0])}"
     return f"row {int(where[0])}, column {int(where[1])}"
 
 
@@ -116,12 +142,14 @@ def clusters(k: Any, n: int, name: str = "k") -> int:
 
 
 def non_negative(value: Any, name: str) -> float:
-    if isinstance(value, (bool, str)):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
+    except OverflowError:
+        number = math.inf
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0, got {number}")
     return number
@@ -131,6 +159,7 @@ def weights(sample_weight: Any, n: int) -> np.ndarray | None:
     """Weights as a float64 array of shape (n,), or None for all ones."""
     if sample_weight is None:
         return None
+    refuse_masked(sample_weight, "sample_weight")
     try:
         array = np.asarray(sample_weight)
     except ValueError as error:
@@ -144,12 +173,26 @@ def weights(sample_weight: Any, n: int) -> np.ndarray | None:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ValueError(f"sample_weight must be {what}, got {array[row]} at row {row}")
-    total = array.sum()
-    if not 0 < total < LARGEST:
+    with np.errstate(over="ignore"):
+        total = float(array.sum())
+    if not 0 < total <= HEAVIEST:
         raise ValueError(
-            f"sample_weight must have a positive finite sum, not zeros alone; got {total}"
+            f"sample_weight must have a sum of at most {HEAVIEST:g}, and not zeros alone; "
+            f"got a sum of {total:g}"
         )
     return array
+
+
+def check_weighted(rows: Rows, weight: np.ndarray | None, n_threads: int = 1) -> None:
+    """Heavy rows must be nearer to each other, so that weighted squared distances have a sum."""
+    if weight is None or rows.scale is not None:  # standardised rows are near
+        return
+    total = float(weight.sum())
+    # Two rows differ by up to twice the limit in each column.
+    limit = math.sqrt(sys.float_info.max / total / rows.d) / 4
+    if limit < LARGEST:
+        why = f" where sample_weight has a sum of {total:g}"
+        check_finite(rows, n_threads=n_threads, limit=limit, why=why)
 
 
 def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
@@ -160,6 +203,10 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
                 f'init must be "k-means++", "random" or an array of shape ({k}, {d}), got {init!r}'
             )
         return init
+    if init is None:
+        raise TypeError(
+            f'init must be "k-means++", "random" or an array of shape ({k}, {d}), got None'
+        )
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")

@@ -268,6 +268,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
         """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
         rows, centroids = self._rows(X), self._centroids()
         weight = as_weights(sample_weight, rows.n)
+        valid.check_weighted(rows, weight)
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return -float(squares.sum() if weight is None else squares @ weight)
 

@@ -234,59 +234,6 @@ def test_transform_and_distances():
     np.testing.assert_array_equal(by_size.predict(X), by_size.labels)
 
 
-X = np.arange(12.0).reshape(6, 2)
-NAN = X.copy()
-NAN[4, 1] = np.nan
-
-
-@pytest.mark.parametrize(
-    ("args", "options", "error", "message"),
-    [
-        ((None, 2), {}, TypeError, "X must be"),
-        (("text", 2), {}, TypeError, "X must be"),
-        ((X + 1j, 2), {}, TypeError, "complex"),
-        ((np.array([["a"]]), 1), {}, TypeError, "dtype"),
-        ((X.astype("M8[s]"), 2), {}, TypeError, "datetime"),
-        ((X[0], 2), {}, ValueError, "reshape"),
-        ((X[None], 2), {}, ValueError, "2-D"),
-        ((X[:0], 2), {}, ValueError, "at least one row"),
-        ((X[:, :0], 2), {}, ValueError, "at least one row"),
-        (([[1, 2], [3]], 1), {}, ValueError, "X must be"),
-        ((NAN, 2), {}, ValueError, "NaN at row 4, column 1"),
-        ((np.full((6, 2), np.inf), 2), {}, ValueError, "X contains"),
-        ((X * 1e200, 2), {}, ValueError, "overflow"),
-        ((np.ma.masked_equal(X, 3), 2), {}, ValueError, "masked at row 1, column 1"),
-        ((X, 0), {}, ValueError, r"k must be between 1 and the number of rows \(6\), got 0"),
-        ((X, 7), {}, ValueError, "got 7"),
-        ((X, 2.5), {}, TypeError, "k must be an integer"),
-        ((X, True), {}, TypeError, "k must be an integer"),
-        ((X, "3"), {}, TypeError, "k must be an integer"),
-        ((X, 2, "seed"), {}, TypeError, "seed"),
-        ((X, 2, -1), {}, ValueError, "seed"),
-        ((X, 2), {"init": "magic"}, ValueError, "init must be"),
-        ((X, 2), {"init": X[:3]}, ValueError, "init must have shape"),
-        ((X, 1), {"init": NAN[4:5]}, ValueError, "init contains NaN"),
-        ((X, 2), {"n_init": 0}, ValueError, "n_init"),
-        ((X, 2), {"max_iter": 0}, ValueError, "max_iter"),
-        ((X, 2), {"tol": -1}, ValueError, "tol"),
-        ((X, 2), {"tol": np.nan}, ValueError, "tol"),
-        ((X, 2), {"tol": None}, TypeError, "tol"),
-        ((X, 2), {"max_seconds": -1}, ValueError, "max_seconds"),
-        ((X, 2), {"sample_weight": [1, 2]}, ValueError, "sample_weight must have shape"),
-        ((X, 2), {"sample_weight": -np.ones(6)}, ValueError, "non-negative"),
-        ((X, 2), {"sample_weight": np.zeros(6)}, ValueError, "positive"),
-        ((X, 2), {"sample_weight": np.full(6, np.nan)}, ValueError, "finite"),
-        ((X, 2), {"scale": "max"}, ValueError, "scale must be"),
-        ((X, 2), {"algorithm": "magic"}, ValueError, "algorithm must be"),
-        ((X, 2), {"n_threads": 0}, ValueError, "n_threads"),
-        ((X, 2), {"callback": 3}, TypeError, "callback"),
-    ],
-)
-def test_bad_input(args, options, error, message):
-    with pytest.raises(error, match=message):
-        kmeans(*args, **options)
-
-
 @pytest.mark.parametrize("algorithm", ["lloyd", "hamerly"])
 @pytest.mark.parametrize("far", [0, 201, 401])
 def test_one_outlier_costs_the_other_clusters_no_digits(far, algorithm):
