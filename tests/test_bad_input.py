@@ -51,7 +51,8 @@ KINDS_OF_X = [
 
 VALUES_OF_X = [
     (3.0, r"2-D .* shape \(\)"), (X[0], r"2-D .*X.reshape\(-1, 1\)"),
-    (X[None], r"2-D .*\(1, 6, 2\)"), (range(3), "2-D"), ([], "2-D"), ([[]], r"at least one row and one column, got \(1, 0\)"),
+    (X[None], r"2-D .*\(1, 6, 2\)"), (range(3), "2-D"), ([], "2-D"),
+    ([[]], r"at least one row and one column, got \(1, 0\)"),
     (X[:0], "at least one row"), (X[:, :0], "one column"), ([[1, 2], [3]], "2-D array of numbers"),
     ([[1, [2]], [3, 4]], "2-D array of numbers"), (NoArray(), "2-D array of numbers: not today"),
     (with_one(np.nan), "contains NaN at row 2, column 1"),
