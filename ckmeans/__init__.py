@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ckmeans._results import ElbowResult, KMeansResult
     from ckmeans._validation import ConvergenceWarning
     from ckmeans.estimator import KMeans
+    from ckmeans.minibatch import MiniBatchKMeans
 
 __all__ = [
     "Clusterability",
@@ -21,6 +22,7 @@ __all__ = [
     "ElbowResult",
     "KMeans",
     "KMeansResult",
+    "MiniBatchKMeans",
     "Progress",
     "__version__",
     "check_clusterability",
@@ -37,6 +39,7 @@ _HOME = {
     "ElbowResult": "_results",
     "KMeans": "estimator",
     "KMeansResult": "_results",
+    "MiniBatchKMeans": "minibatch",
     "Progress": "_iterate",
     "check_clusterability": "_clusterability",
     "elbow": "_elbow",

@@ -34,7 +34,99 @@ except ImportError as error:
 ALGORITHMS = {"auto": "auto", "lloyd": "lloyd", "elkan": "auto", "hamerly": "hamerly"}
 
 
-class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class CentroidEstimator(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
+    """What is asked of centroids once they are found."""
+
+    n_clusters: int
+    init: Any
+    n_init: int | str
+    n_threads: int | None
+    cluster_centers_: np.ndarray
+    labels_: np.ndarray
+
+    def _clusters(self, n: int) -> int:
+        k = valid.integer(self.n_clusters, "n_clusters", 1)
+        if n < k:
+            raise ValueError(f"n_samples={n} should be >= n_clusters={k}.")
+        return k
+
+    def _n_starts(self, by_chance: int) -> int:
+        """How many starts; "auto" stands for `by_chance` of random rows or a callable."""
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if isinstance(self.n_init, str):
+            if self.n_init != "auto":
+                raise ValueError(f'n_init must be "auto" or an integer, got {self.n_init!r}')
+            one = given or (isinstance(self.init, str) and self.init == "k-means++")
+            return 1 if one else by_chance
+        n_init = valid.integer(self.n_init, "n_init", 1)
+        if given and n_init > 1:
+            warnings.warn(
+                "Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={n_init}.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        return 1 if given else n_init
+
+    def _keep(self, centroids: np.ndarray, dtype: Any) -> None:
+        self._exact_centers = centroids
+        self.cluster_centers_ = centroids.astype(dtype)
+        self._n_features_out = len(centroids)
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Cluster the rows of X; returns their labels, shape (n_samples,), int32."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Cluster the rows of X; returns their distances to the centroids, as transform()."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Index of the nearest centroid of each row, shape (n_samples,), int32."""
+        return nearest_labels(self._rows(X), self._centroids())
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Euclidean distance of each row to every centroid, shape (n_samples, n_clusters)."""
+        rows = self._rows(X)
+        return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
+        rows, centroids = self._rows(X), self._centroids()
+        weight = as_weights(sample_weight, rows.n)
+        valid.check_weighted(rows, weight)
+        squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
+        return -float(squares.sum() if weight is None else squares @ weight)
+
+    def _rows(self, X: Any) -> Rows:
+        check_is_fitted(self)
+        rows = Rows(self._checked(X, reset=False))
+        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
+        return rows
+
+    def _checked(self, X: Any, reset: bool) -> np.ndarray:
+        """X as an array, its feature names and columns noted or compared.
+
+        That its values are finite is checked once, where they are computed with.
+        """
+        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+
+    def _centroids(self) -> np.ndarray:
+        """In float64: as they were before they were rounded, unless they have been replaced."""
+        exact, centers = getattr(self, "_exact_centers", None), self.cluster_centers_
+        if exact is None or not np.array_equal(exact.astype(centers.dtype), centers):
+            exact = centers
+        return np.ascontiguousarray(exact, dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class KMeans(CentroidEstimator):
     """k-means as a scikit-learn estimator: the parameters and attributes of its KMeans.
 
     Parameters
@@ -152,11 +244,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             X has fewer distinct rows than n_clusters.
         """
         rows = self._checked(X, reset=True)
-        n = len(rows)
-        k = valid.integer(self.n_clusters, "n_clusters", 1)
-        if n < k:
-            raise ValueError(f"n_samples={n} should be >= n_clusters={k}.")
-        weight = as_weights(sample_weight, n)
+        k = self._clusters(len(rows))
+        weight = as_weights(sample_weight, len(rows))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", valid.ConvergenceWarning)
             best = min(self._results(rows, k, weight), key=lambda result: result.inertia)
@@ -172,12 +261,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self._exact_centers = best.centroids
-        self.cluster_centers_ = best.centroids.astype(dtype_like(rows), copy=False)
+        self._keep(best.centroids, dtype_like(rows))
         self.labels_ = best.labels
         self.inertia_ = best.inertia
         self.n_iter_ = best.n_iter
-        self._n_features_out = k
         return self
 
     def _results(
@@ -194,14 +281,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             "refine": self.refine,
             "callback": reporter(rows, self.tol) if self.verbose else None,
         }
-        n_init, seed = self._n_starts(), int(random_state.randint(1 << 31))
+        n_init, seed = self._n_starts(10), int(random_state.randint(1 << 31))
         if not callable(self.init):
-            init = self.init if isinstance(self.init, str) else self._centers(self.init, k, rows)
+            named = isinstance(self.init, str)
+            init = self.init if named else given_centers(self.init, k, rows.shape[1])
             yield kmeans(rows, k, seed, init=init, n_init=n_init, **options)
             return
         for _ in range(n_init):
             centers = self.init(rows, k, random_state=random_state)
-            yield kmeans(rows, k, seed, init=self._centers(centers, k, rows), **options)
+            yield kmeans(rows, k, seed, init=given_centers(centers, k, rows.shape[1]), **options)
 
     def _algorithm(self, k: int) -> str:
         if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
@@ -216,86 +304,21 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ba
             )
         return ALGORITHMS[self.algorithm]
 
-    def _n_starts(self) -> int:
-        given = not isinstance(self.init, str) and not callable(self.init)
-        if isinstance(self.n_init, str):
-            if self.n_init != "auto":
-                raise ValueError(f'n_init must be "auto" or an integer, got {self.n_init!r}')
-            return 1 if given or self.init == "k-means++" else 10
-        n_init = valid.integer(self.n_init, "n_init", 1)
-        if given and n_init > 1:
-            warnings.warn(
-                "Explicit initial center position passed: performing only one init in KMeans "
-                f"instead of n_init={n_init}.",
-                RuntimeWarning,
-                stacklevel=5,
-            )
-        return 1 if given else n_init
 
-    def _centers(self, init: Any, k: int, rows: np.ndarray) -> np.ndarray:
-        """Starting centroids of the right shape."""
-        centers = np.asarray(init)
-        if centers.ndim != 2 or len(centers) != k:
-            raise ValueError(
-                f"The shape of the initial centers {centers.shape} does not match the number of "
-                f"clusters {k}."
-            )
-        if centers.shape[1] != rows.shape[1]:
-            raise ValueError(
-                f"The shape of the initial centers {centers.shape} does not match the number of "
-                f"features of the data {rows.shape[1]}."
-            )
-        return centers
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """Cluster the rows of X; returns their labels, shape (n_samples,), int32."""
-        return self.fit(X, sample_weight=sample_weight).labels_
-
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """Cluster the rows of X; returns their distances to the centroids, as transform()."""
-        return self.fit(X, sample_weight=sample_weight).transform(X)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Index of the nearest centroid of each row, shape (n_samples,), int32."""
-        return nearest_labels(self._rows(X), self._centroids())
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Euclidean distance of each row to every centroid, shape (n_samples, n_clusters)."""
-        rows = self._rows(X)
-        return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
-        rows, centroids = self._rows(X), self._centroids()
-        weight = as_weights(sample_weight, rows.n)
-        valid.check_weighted(rows, weight)
-        squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
-        return -float(squares.sum() if weight is None else squares @ weight)
-
-    def _rows(self, X: Any) -> Rows:
-        check_is_fitted(self)
-        rows = Rows(self._checked(X, reset=False))
-        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
-        return rows
-
-    def _checked(self, X: Any, reset: bool) -> np.ndarray:
-        """X as an array, its feature names and columns noted or compared.
-
-        That its values are finite is checked once, where they are computed with.
-        """
-        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-
-    def _centroids(self) -> np.ndarray:
-        """In float64: as they were before they were rounded, unless they have been replaced."""
-        exact, centers = getattr(self, "_exact_centers", None), self.cluster_centers_
-        if exact is None or not np.array_equal(exact.astype(centers.dtype), centers):
-            exact = centers
-        return np.ascontiguousarray(exact, dtype=np.float64)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+def given_centers(init: Any, k: int, d: int) -> np.ndarray:
+    """Starting centroids of the right shape."""
+    centers = np.asarray(init)
+    if centers.ndim != 2 or len(centers) != k:
+        raise ValueError(
+            f"The shape of the initial centers {centers.shape} does not match the number of "
+            f"clusters {k}."
+        )
+    if centers.shape[1] != d:
+        raise ValueError(
+            f"The shape of the initial centers {centers.shape} does not match the number of "
+            f"features of the data {d}."
+        )
+    return centers
 
 
 def reporter(rows: np.ndarray, tol: float) -> Callable[[Progress], None]:

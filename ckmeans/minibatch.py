@@ -1,0 +1,289 @@
+"""k-means over small batches, for streams and for more rows than one wants to read often."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ckmeans import _lloyd
+from ckmeans import _validation as valid
+from ckmeans._results import nearest_labels, own_distances2
+from ckmeans._rows import Rows
+from ckmeans._starts import starting_rows
+from ckmeans.estimator import (
+    CentroidEstimator,
+    as_weights,
+    check_random_state,
+    dtype_like,
+    given_centers,
+)
+
+REASSIGN_EVERY = 10  # rows seen for each cluster between two looks at clusters that get few
+
+
+class MiniBatchKMeans(CentroidEstimator):
+    """Mini-batch k-means: the parameters and attributes of scikit-learn's MiniBatchKMeans.
+
+    Each step assigns a batch of rows and moves every centroid to the mean of all rows that it has
+    been given so far [1]_. Centroids that get few rows are moved onto rows of the batch.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    init : {"k-means++", "random"}, array_like of shape (n_clusters, n_features) or callable
+        As for `KMeans`; chosen among `init_size` rows.
+    max_iter : int
+        Most passes over X in `fit`.
+    batch_size : int
+        Rows of a batch.
+    verbose : int
+        Whether to print the inertia of each batch.
+    compute_labels : bool
+        Whether `fit` assigns all rows once more at the end.
+    random_state : int, RandomState or None
+        An int gives the same result at every fit.
+    tol : float
+        `fit` also stops when a step shifts the centroids by a summed square of at most ``tol``
+        times the mean of the columns' variances, unless 0.
+    max_no_improvement : int or None
+        `fit` also stops after so many steps in turn that did not lower the smoothed inertia.
+    init_size : int, optional
+        Rows among which to look for starts; by default 3 batches, and 3 n_clusters at least.
+    n_init : "auto" or int
+        Starts, of which the best on `init_size` rows is kept; "auto" is 3 for random and callable.
+    reassignment_ratio : float
+        A centroid with less than this share of the rows of the largest cluster is moved.
+    n_threads : int, optional
+        Threads to use at most; the CPUs of this process for None.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Centroids; float32 for such X, else float64.
+    labels_ : ndarray of shape (n_samples,), int32
+        Index of each row's nearest centroid; of the last batch after `partial_fit`.
+    inertia_ : float
+        Weighted sum of squared distances to the nearest centroid.
+    n_iter_ : int
+        Passes over X, the last one counted whole.
+    n_steps_ : int
+        Batches so far.
+    n_features_in_, feature_names_in_
+        As for `KMeans`.
+
+    References
+    ----------
+    .. [1] D. Sculley, "Web-scale k-means clustering", WWW 2010.
+
+    Examples
+    --------
+    >>> from ckmeans import MiniBatchKMeans
+    >>> from ckmeans.datasets import xclara
+    >>> model = MiniBatchKMeans(3, random_state=0)
+    >>> for batch in xclara().reshape(3, 1000, 2)[:, ::2]:
+    ...     model = model.partial_fit(batch)
+    >>> model.n_steps_, model.cluster_centers_.shape
+    (3, (3, 2))
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = "k-means++",
+        max_iter: int = 100,
+        batch_size: int = 1024,
+        verbose: int = 0,
+        compute_labels: bool = True,
+        random_state: Any = None,
+        tol: float = 0.0,
+        max_no_improvement: int | None = 10,
+        init_size: int | None = None,
+        n_init: int | str = "auto",
+        reassignment_ratio: float = 0.01,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.compute_labels = compute_labels
+        self.random_state = random_state
+        self.tol = tol
+        self.max_no_improvement = max_no_improvement
+        self.init_size = init_size
+        self.n_init = n_init
+        self.reassignment_ratio = reassignment_ratio
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MiniBatchKMeans:
+        """Cluster the rows of X, of which batches are drawn at random."""
+        rows, weight = self._finite(X, sample_weight, reset=True)
+        k, batch_size = self._clusters(rows.n), min(self._batch_size(), rows.n)
+        random_state = check_random_state(self.random_state)
+        limit = valid.non_negative(self.tol, "tol")
+        limit *= rows.mean_variance() if limit else 0.0
+        self._random_state = random_state  # for partial_fit
+        self._begin(rows, weight, k, random_state)
+        most = valid.integer(self.max_iter, "max_iter", 1) * rows.n // batch_size
+        patience = _Patience(self.max_no_improvement, 2 * batch_size / (rows.n + 1))
+        for step in range(most):
+            chosen = random_state.randint(rows.n, size=batch_size)
+            before = self._exact_centers.copy()
+            batch, batch_weight = Rows(rows[chosen]), None if weight is None else weight[chosen]
+            inertia = self._step(batch, batch_weight, random_state)[1]
+            if self.verbose:
+                print(f"Minibatch step {step + 1}/{most}: mean batch inertia {inertia:.6g}")
+            shift = np.square(self._exact_centers - before).sum()
+            # The first batch tells of the start alone.
+            reason = ""
+            if step and 0 < limit >= shift:
+                reason = "small centers change"
+            elif step and patience.ends(inertia):
+                reason = "lack of improvement in inertia"
+            if reason and self.verbose:
+                print(f"Converged ({reason}) at step {step + 1}/{most}")
+            if reason:
+                break
+        self._keep(self._exact_centers, dtype_like(rows.X))
+        self.n_iter_ = math.ceil(self.n_steps_ * batch_size / rows.n)
+        if self.compute_labels:
+            self.labels_ = nearest_labels(rows, self._centroids())
+            self.inertia_ = self._inertia(rows, weight, self.labels_)
+        else:
+            self.inertia_ = float(patience.smoothed * rows.n)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MiniBatchKMeans:
+        """One step with the rows of X as the batch; the first one also chooses the start."""
+        first = not hasattr(self, "cluster_centers_")
+        rows, weight = self._finite(X, sample_weight, reset=first)
+        if first:
+            self._random_state = check_random_state(self.random_state)
+            self._begin(rows, weight, self._clusters(rows.n), self._random_state)
+        else:
+            self._exact_centers = self._centroids().copy()  # which may have been replaced
+        labels, mean = self._step(rows, weight, self._random_state)
+        self.labels_ = labels
+        self.inertia_ = mean * (rows.n if weight is None else float(weight.sum()))
+        self._keep(self._exact_centers, dtype_like(rows.X))
+        return self
+
+    def _finite(
+        self, X: Any, sample_weight: Any, reset: bool
+    ) -> tuple[Rows, np.ndarray | None]:
+        rows = Rows(self._checked(X, reset=reset))
+        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
+        weight = as_weights(sample_weight, rows.n)
+        valid.check_weighted(rows, weight)
+        return rows, weight
+
+    def _batch_size(self) -> int:
+        return valid.integer(self.batch_size, "batch_size", 1)
+
+    def _begin(
+        self, rows: Rows, weight: np.ndarray | None, k: int, random_state: Any
+    ) -> None:
+        """The best of n_init starts, by its inertia on some rows."""
+        size = self.init_size
+        size = 3 * self._batch_size() if size is None else valid.integer(size, "init_size", 1)
+        if size < k:
+            if self.init_size is not None:
+                warnings.warn(
+                    f"init_size={size} should be larger than n_clusters={k}. Setting it to "
+                    "min(3*n_clusters, n_samples)",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+            size = 3 * k
+        chosen = np.arange(rows.n)
+        if size < rows.n:
+            chosen = random_state.randint(rows.n, size=size)
+        some, some_weight = Rows(rows[chosen]), None if weight is None else weight[chosen]
+        if some_weight is not None and not some_weight.any():
+            some_weight = None
+        best, least = None, math.inf
+        for _ in range(self._n_starts(3)):
+            centers = self._start(some, some_weight, k, random_state)
+            squares = own_distances2(some, centers, nearest_labels(some, centers))
+            inertia = float(squares.sum() if some_weight is None else squares @ some_weight)
+            if best is None or inertia < least:
+                best, least = centers, inertia
+        assert best is not None
+        self._exact_centers, self._counts, self.n_steps_ = best, np.zeros(k), 0
+        self._n_since_reassigned = 0
+
+    def _start(
+        self, rows: Rows, weight: np.ndarray | None, k: int, random_state: Any
+    ) -> np.ndarray:
+        if isinstance(self.init, str):
+            valid.starting_centroids(self.init, k, rows.d)
+            rng = np.random.default_rng(int(random_state.randint(1 << 31)))
+            return starting_rows(rows, k, rng, weight, self.init, 1).centroids
+        init = self.init
+        if callable(init):
+            init = init(rows.X, k, random_state=random_state)
+        return np.array(given_centers(init, k, rows.d), dtype=np.float64, order="C")
+
+    def _step(
+        self, batch: Rows, weight: np.ndarray | None, random_state: Any
+    ) -> tuple[np.ndarray, float]:
+        """Assign a batch and move the centroids; labels, and the mean inertia before the moves."""
+        centroids = self._exact_centers
+        labels = nearest_labels(batch, centroids)
+        totals = np.zeros((len(centroids), batch.d + 2))
+        for first, block in batch.blocks():
+            last = first + len(block)
+            part = None if weight is None else weight[first:last]
+            _lloyd.accumulate(block, centroids, part, labels[first:last], totals)
+        mass = totals[:, -2]
+        self._counts += mass
+        moved = mass > 0
+        centroids[moved] += totals[moved, :-2] / self._counts[moved, None]
+        self.n_steps_ += 1
+        self._n_since_reassigned += batch.n
+        if self._n_since_reassigned >= REASSIGN_EVERY * len(centroids) or not self._counts.all():
+            self._n_since_reassigned = 0
+            self._reassign(batch, random_state)
+        return labels, float(totals[:, -1].sum() / max(mass.sum(), 1e-300))
+
+    def _reassign(self, batch: Rows, random_state: Any) -> None:
+        """Move centroids that got few rows onto rows of the batch, at most half of its size."""
+        ratio = valid.non_negative(self.reassignment_ratio, "reassignment_ratio")
+        few = np.flatnonzero(self._counts < ratio * self._counts.max())
+        few = few[np.argsort(self._counts[few], kind="stable")][: batch.n // 2]
+        if not len(few):
+            return
+        chosen = random_state.choice(batch.n, replace=False, size=len(few))
+        self._exact_centers[few] = batch[chosen]
+        others = np.delete(self._counts, few)
+        self._counts[few] = others.min() if len(others) else 0.0
+
+    def _inertia(self, rows: Rows, weight: np.ndarray | None, labels: np.ndarray) -> float:
+        squares = own_distances2(rows, self._centroids(), labels)
+        return float(squares.sum() if weight is None else squares @ weight)
+
+
+class _Patience:
+    """Ends the steps once the smoothed inertia has not fallen for some of them."""
+
+    def __init__(self, most: int | None, share: float) -> None:
+        if most is not None:
+            most = valid.integer(most, "max_no_improvement", 0)
+        self.most, self.share = most, min(1.0, share)
+        self.smoothed, self.least, self.steps = math.nan, math.inf, 0
+
+    def ends(self, inertia: float) -> bool:
+        if math.isnan(self.smoothed):
+            self.smoothed = inertia
+        self.smoothed += self.share * (inertia - self.smoothed)
+        if self.smoothed < self.least:
+            self.least, self.steps = self.smoothed, 0
+        else:
+            self.steps += 1
+        return self.most is not None and self.steps >= self.most

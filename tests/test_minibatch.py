@@ -1,0 +1,140 @@
+"""Mini-batches keep scikit-learn's conventions, and move centroids as Sculley (2010) says."""
+
+import pickle
+import re
+
+import numpy as np
+import oracle
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ckmeans import KMeans, MiniBatchKMeans
+from ckmeans.datasets import xclara
+
+# Starts and batches are drawn by row number: as for KMeans.
+ORDER_OF_ROWS = {
+    "check_sample_weight_equivalence_on_dense_data": "starts depend on the order of the rows"
+}
+
+
+@parametrize_with_checks(
+    [MiniBatchKMeans()], expected_failed_checks=lambda estimator: ORDER_OF_ROWS
+)
+def test_conventions(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def X():
+    return xclara()
+
+
+@pytest.mark.parametrize("weighted", (False, True))
+@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int16))
+def test_partial_fit_keeps_running_means(X, dtype, weighted):
+    rng = np.random.default_rng(0)
+    X = X[rng.permutation(len(X))].astype(dtype)
+    weight = rng.uniform(0.5, 2, len(X)) if weighted else np.ones(len(X))
+    start = np.array([[10.0, 10.0], [40.0, 60.0], [70.0, -10.0]])
+    model = MiniBatchKMeans(3, init=np.asfortranarray(start), reassignment_ratio=0)
+    centroids, mass = start.copy(), np.zeros(3)
+    for first in range(0, len(X), 700):
+        batch, part = X[first : first + 700], weight[first : first + 700]
+        labels = oracle.nearest(batch, centroids)
+        inertia = part @ oracle.squares(batch, centroids).min(axis=1)
+        for j in range(3):
+            own = labels == j
+            total = part[own] @ batch[own].astype(float) + centroids[j] * mass[j]
+            mass[j] += part[own].sum()
+            centroids[j] = total / mass[j]
+        model.partial_fit(batch, sample_weight=part if weighted else None)
+        np.testing.assert_array_equal(model.labels_, labels)
+        assert model.inertia_ == pytest.approx(inertia, rel=1e-12)
+        np.testing.assert_allclose(model._exact_centers, centroids, rtol=1e-12)
+    assert model.n_steps_ == 5
+    assert model.cluster_centers_.dtype == (np.float32 if dtype == np.float32 else np.float64)
+
+
+def test_fit_finds_the_clusters(X):
+    model = MiniBatchKMeans(3, random_state=0, batch_size=256).fit(X)
+    full = KMeans(3, random_state=0, n_init=5).fit(X)
+    assert full.inertia_ <= model.inertia_ < 1.02 * full.inertia_
+    np.testing.assert_array_equal(model.labels_, oracle.nearest(X, model._exact_centers))
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    assert model.inertia_ == pytest.approx(-model.score(X), rel=1e-12)
+    again = MiniBatchKMeans(3, random_state=0, batch_size=256).fit(X)
+    np.testing.assert_array_equal(again.cluster_centers_, model.cluster_centers_)
+    assert again.n_steps_ == model.n_steps_ > 1 and again.n_iter_ >= 1
+
+
+def test_steps_end(X):
+    all_of_them = MiniBatchKMeans(3, batch_size=300, max_iter=4, max_no_improvement=None)
+    assert all_of_them.fit(X).n_steps_ == 40 and all_of_them.n_iter_ == 4
+    patient = MiniBatchKMeans(3, batch_size=300, max_no_improvement=2, random_state=0).fit(X)
+    assert patient.n_steps_ < 1000
+    tolerant = MiniBatchKMeans(3, batch_size=300, max_no_improvement=None, tol=0.5).fit(X)
+    assert tolerant.n_steps_ == 2
+
+
+def test_says_why_it_ends(X, capsys):
+    for options, reason in (
+        ({"tol": 0.5, "max_no_improvement": None}, "small centers change"),
+        ({"max_no_improvement": 1}, "lack of improvement in inertia"),
+    ):
+        MiniBatchKMeans(3, batch_size=300, random_state=0, verbose=1, **options).fit(X)
+        out = capsys.readouterr().out
+        assert f"Converged ({reason})" in out and "Minibatch step 1/1000" in out
+
+
+def test_centroids_without_rows_move_onto_some(X):
+    far = np.array([[10.0, 10.0], [40.0, 60.0], [1e6, 1e6]])
+    left = MiniBatchKMeans(3, init=far, reassignment_ratio=0, random_state=0).partial_fit(X)
+    assert (left.cluster_centers_[2] == 1e6).all()
+    moved = MiniBatchKMeans(3, init=far, random_state=0).partial_fit(X)
+    assert (moved.cluster_centers_[2] == X).all(axis=1).any()
+    assert moved._counts[2] == moved._counts[:2].min()
+
+
+def test_most_of_a_batch_is_not_given_away():
+    rows = np.arange(20.0).reshape(10, 2)
+    start = np.vstack([rows[:1], np.full((7, 2), 1e5) + np.arange(14).reshape(7, 2)])
+    model = MiniBatchKMeans(8, init=start, random_state=0).partial_fit(rows)
+    assert (model.cluster_centers_ < 100).all(axis=1).sum() == 1 + 5
+
+
+def test_stream_goes_on_after_fit_and_in_a_copy(X):
+    model = MiniBatchKMeans(3, random_state=0).fit(X[:1000])
+    copy = pickle.loads(pickle.dumps(model))
+    for each in (model, copy):
+        steps = each.n_steps_
+        each.partial_fit(X[1000:2000])
+        assert each.n_steps_ == steps + 1 and len(each.labels_) == 1000
+    np.testing.assert_array_equal(model.cluster_centers_, copy.cluster_centers_)
+    with pytest.raises(ValueError, match="3 features, but MiniBatchKMeans is expecting 2"):
+        model.partial_fit(np.ones((10, 3)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"init_size": 0}, "init_size must be at least 1"),
+        ({"max_iter": 0}, "max_iter must be at least 1"),
+        ({"max_no_improvement": -1}, "max_no_improvement must be at least 0"),
+        ({"reassignment_ratio": -1}, "reassignment_ratio must be a finite number"),
+        ({"n_init": "few"}, 'n_init must be "auto"'),
+        ({"init": "best"}, 'init must be "k-means'),
+        ({"n_clusters": 4000}, "n_samples=3000 should be >= n_clusters=4000"),
+        ({"tol": "small"}, "tol must be a number"),
+    ],
+)
+def test_bad_parameters(X, parameters, message):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        MiniBatchKMeans(**({"n_clusters": 3} | parameters)).fit(X)
+
+
+def test_warnings(X):
+    with pytest.warns(RuntimeWarning, match="init_size=10 should be larger than n_clusters=20"):
+        MiniBatchKMeans(20, init_size=10, random_state=0).fit(X)
+    with pytest.warns(RuntimeWarning, match="one init in MiniBatchKMeans instead of n_init=3"):
+        MiniBatchKMeans(2, init=X[:2], n_init=3).fit(X)
