@@ -110,7 +110,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
-        results.append(finished(rows, best, best.stopped, run_inertias, limits.n_init))
+        results.append(finished(problem, best, best.stopped, run_inertias, limits.n_init))
         smaller = best
     # What is left of a rise is the rounding of equal inertias.
     inertias = np.minimum.accumulate([result.inertia for result in results])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -265,23 +265,34 @@ def lloyd(
         shift = shift_between(centroids, means) if watched or limits.shift else math.inf
         progress = (run, n_iter, changed, shift, inertia, limits.n_init, limits.max_iter)
         stopped = told_to_stop(limits, *progress)
+        fixed = not changed and means is centroids
         if stopped or 0 < limits.shift >= shift:
             break
-        if not changed and (means is centroids or not problem.assign(means)):
+        if not changed and (fixed or not problem.assign(means)):
             break
         centroids = means
-    converged = not stopped and (changed == 0 or 0 < limits.shift >= shift)
-    if changed or stopped:
+    converged = not stopped and (problem.changed == 0 or 0 < limits.shift >= shift)
+    if not fixed:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
         residuals = problem.sweep.residuals()
-    elif means is not centroids:
-        residuals = problem.residuals(means)
     sizes = problem.sizes(residuals)
     inertias = residuals[:, -1].copy()
     return Run(
         means, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged, stopped,
         too_few,
+    )  # fmt: skip
+
+
+def reassigned(problem: Problem, run: Run, centroids: np.ndarray) -> Run:
+    """The run with its rows assigned to these centroids, a rounding away from its own."""
+    problem.begin(len(centroids), None)
+    problem.assign(centroids, measure=True)
+    residuals = problem.sweep.residuals()
+    inertias = residuals[:, -1].copy()
+    return replace(
+        run, labels=problem.labels, sizes=problem.sizes(residuals), cluster_inertias=inertias,
+        inertia=float(inertias.sum()),
     )  # fmt: skip
 
 

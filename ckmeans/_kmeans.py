@@ -13,7 +13,7 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd
+from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, reassigned
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
@@ -138,7 +138,7 @@ def kmeans(
     assert best is not None
     if refine and not solved(rows, init):
         best = refined(problem, best, limits, rng)
-    return finished(rows, best, run.stopped, inertias, limits.n_init)
+    return finished(problem, best, run.stopped, inertias, limits.n_init)
 
 
 def solved(rows: Rows, init: Any) -> bool:
@@ -152,19 +152,14 @@ def starts(
 ) -> Iterator[Start]:  # fmt: skip
     """Where each run starts; a start without chance in it comes once."""
     if not isinstance(init, str):
-        yield Start(init if rows.scale is None else standardised_like(rows, init))
+        if rows.scale is not None:
+            valid.check_standardised(Rows(init, rows.offset, rows.scale), "init")
+        yield Start(rows.computed(init))
     elif solved(rows, init):
         yield Start(Column(rows, weight).optimum(k))
     else:
         for _ in range(n_init):
             yield starting_rows(rows, k, rng, weight, init, n_threads)
-
-
-def standardised_like(rows: Rows, init: np.ndarray) -> np.ndarray:
-    """The given centroids in the units that the rows are computed in."""
-    given = Rows(init, rows.offset, rows.scale)
-    valid.check_standardised(given, "init")
-    return given.block(0, len(init))
 
 
 def checked_limits(
@@ -183,7 +178,7 @@ def lower_inertia(best: Run | None, run: Run) -> Run:
 
 
 def finished(
-    rows: Rows, best: Run, stopped: bool, inertias: list[float], n_init: int
+    problem: Problem, best: Run, stopped: bool, inertias: list[float], n_init: int
 ) -> KMeansResult:
     """The result of the best run, with a warning where clusters had to stay empty."""
     if len(inertias) == 1 and not stopped:
@@ -196,8 +191,13 @@ def finished(
             valid.ConvergenceWarning,
             stacklevel=3,
         )
+    rows = problem.rows
+    centroids = rows.original(best.centroids)
+    if rows.scale is not None:
+        # They come back rounded, and with them some ties: labels belong to what predict() will use.
+        best = reassigned(problem, best, rows.computed(centroids))
     return KMeansResult(
-        centroids=rows.original(best.centroids),
+        centroids=centroids,
         labels=best.labels,
         inertia=best.inertia,
         n_iter=best.n_iter,

@@ -103,6 +103,10 @@ class Rows:
         offset = np.where(constant, 0.0, mean)
         return Rows(self.X, offset, np.where(constant | (deviation == 0), 1.0, deviation))
 
+    def computed(self, centroids: np.ndarray) -> np.ndarray:
+        """Centroids in the units of X as they are computed with."""
+        return centroids if self.scale is None else (centroids - self.offset) / self.scale
+
     def original(self, centroids: np.ndarray) -> np.ndarray:
         """Centroids in the units of X."""
         return centroids if self.scale is None else centroids * self.scale + self.offset

@@ -39,7 +39,7 @@ def blobs(rng, n, d, n_blobs, dtype):
 def at_scale(X, scale):
     """The same with small or large squares, or far from the origin, where the dtype allows it."""
     single = {"small": 1e-22, "large": 7e16, "huge": 1e36}
-    double = {"small": 1e-160, "large": 1e100, "huge": 1e147}
+    double = {"small": 1e-160, "large": 1e100, "huge": 1e142}
     if X.dtype.itemsize < 4 or scale == "plain":
         return X
     if scale == "offset":
