@@ -30,9 +30,8 @@ class Case:
 def case_of(data: bytes) -> Case:
     """A problem of up to 40 columns and 20 clusters, which need not be a sound one."""
     head = data[:HEADER].ljust(HEADER, b"\0")
-    dtype, layout, init = (
-        names[byte % len(names)] for byte, names in zip(head, (DTYPES, LAYOUTS, INITS), strict=False)
-    )
+    choices = zip(head, (DTYPES, LAYOUTS, INITS), strict=False)
+    dtype, layout, init = (names[byte % len(names)] for byte, names in choices)
     d, k, flags, repeat, seed = 1 + head[3] % 40, head[4] % 20, head[5], 1 + head[6] % 3, head[7]
     if flags & 32:
         d = 1 + d % 3
