@@ -18,6 +18,7 @@ from ckmeans._rows import Rows
 
 TOLERANCE = 1e-8  # of the inertia; where rounding could cost more, digits are doubled
 COARSE = 1 << 13  # cuts that tell the price for all
+SORTED_AT_ONCE = 1 << 21  # values, of which NumPy can be interrupted only in between
 
 
 @dataclass
@@ -105,7 +106,7 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
     if weight is None:
         column.sort()
     else:
-        order = np.argsort(column)
+        order = sorting_order(column)
         order = order[weight[order] > 0]
         column, weight = column[order], weight[order]
         weight *= power_to_one(weight.max())  # so that no product overflows
@@ -121,6 +122,25 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
     return values, np.add.reduceat(weight, first_of)
 
 
+def sorting_order(column: np.ndarray) -> np.ndarray:
+    """The indices that sort a column, by parts that lie between quantiles of some values."""
+    n, n_parts = len(column), min(255, -(-len(column) // SORTED_AT_ONCE))
+    if n_parts == 1:
+        return np.argsort(column)
+    some = np.sort(column[:: n // (64 * n_parts)])
+    limits = some[np.arange(1, n_parts) * len(some) // n_parts]
+    part = np.empty(n, dtype=np.uint8)
+    for first in range(0, n, SORTED_AT_ONCE):
+        values = column[first : first + SORTED_AT_ONCE]
+        part[first : first + len(values)] = np.searchsorted(limits, values, side="right")
+    order, done = np.empty(n, dtype=np.intp), 0
+    for number in range(n_parts):
+        own = np.flatnonzero(part == number)
+        order[done : done + len(own)] = own[np.argsort(column[own])]
+        done += len(own)
+    return order
+
+
 def power_to_one(largest: float) -> float:
     """The power of two that brings a number to 1/2..1; denormal ones stay smaller."""
     return 0.5 ** max(math.frexp(largest)[1], -1000)
@@ -134,6 +154,8 @@ def optimal(costs: Costs, k: int, guess: Partition | None = None) -> Partition:
         return fewer
     price = guess.price if guess else slope(fewer, more)
     while True:
+        if not math.isfinite(price):  # no secant would ever end
+            raise ValueError("X or sample_weight was changed by others while it was read")
         found = priced(costs, price)
         if found.k == k:
             return found

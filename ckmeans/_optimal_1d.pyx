@@ -8,11 +8,15 @@ better for all later ends (Galil & Park 1990). A queue of cuts then finds the be
 O(m log m).
 """
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.float cimport DBL_EPSILON
 from libc.math cimport fabs
 from libc.stdint cimport int64_t, uint32_t
 
 import numpy as np
+
+cdef enum:
+    UNINTERRUPTED = 1 << 20    # values between looks at pending signals
 
 
 cdef struct sums:
@@ -119,21 +123,30 @@ cdef Py_ssize_t overtaken(const sums* s, const double* least, Py_ssize_t later, 
     return first
 
 
-cdef void fill_path(
+cdef struct queue:
+    # begins[head..tail] are the ends from which another cut is the best known: before[begins[q]].
+    uint32_t* begins        # (m + 1,)
+    Py_ssize_t head, tail
+
+
+cdef void start_path(double* least, uint32_t* before, queue* q) noexcept nogil:
+    least[0] = 0.0
+    q.begins[0] = 1
+    before[1] = 0
+    q.head = q.tail = 0
+
+
+cdef void extend_path(
     const sums* s, Py_ssize_t m, double price,      # in
+    Py_ssize_t first, Py_ssize_t last,              # in   cuts, in order from 1 to m
     double* least,          # out  (m + 1,) least price and cost of a path to each cut
     uint32_t* before,       # out  (m + 1,) the cut before it on that path
-    uint32_t* begins,       # scratch  (m + 1,)
+    queue* q,               # in/out
 ) noexcept nogil:
-    """The best paths from cut 0, the fewest clusters on ties.
-
-    begins[head..tail] are the ends from which another cut is the best known: before[begins[q]].
-    """
-    cdef Py_ssize_t head = 0, tail = 0, j, end
-    least[0] = 0.0
-    begins[0] = 1
-    before[1] = 0
-    for j in range(1, m + 1):
+    """The best paths from cut 0 to cuts first..last, the fewest clusters on ties."""
+    cdef Py_ssize_t head = q.head, tail = q.tail, j, end
+    cdef uint32_t* begins = q.begins
+    for j in range(first, last + 1):
         if head < tail and begins[head + 1] == j:
             head += 1
         elif j > 1:
@@ -147,6 +160,7 @@ cdef void fill_path(
                 tail += 1
                 begins[tail] = <uint32_t> end
                 before[end] = <uint32_t> j
+    q.head, q.tail = head, tail
 
 
 cdef const double* pointer(array) except? NULL:
@@ -189,7 +203,7 @@ cdef class Costs:
     ):
         """The costs of these values."""
         cdef Costs self = Costs.__new__(Costs)
-        cdef Py_ssize_t i, m = values.shape[0]
+        cdef Py_ssize_t i, first, m = values.shape[0]
         used = [weight is not None, True, True]
         high = [np.zeros(m + 1) if use else None for use in used]
         low = [np.zeros(m + 1) if use and twofold else None for use in used]
@@ -198,28 +212,30 @@ cdef class Costs:
         cdef double x, x_low, xx, xx_low, p, p_low, mass = 1.0, largest = 0.0
         cdef double[3] total = [0.0, 0.0, 0.0]
         cdef double[3] rest = [0.0, 0.0, 0.0]
-        with nogil:
-            for i in range(m):
-                x = add_exactly(values[i], -centre, &x_low) * scale
-                x_low *= scale
-                xx = multiply_exactly(x, x, &xx_low)
-                xx_low += 2.0 * x * x_low
-                if weight is not None:
-                    mass = weight[i]
-                    add_to(&total[0], &rest[0], mass, 0.0)
-                    w[i + 1] = total[0]
-                p = multiply_exactly(mass, x, &p_low)
-                add_to(&total[1], &rest[1], p, p_low + mass * x_low)
-                s1[i + 1] = total[1]
-                largest = max(largest, fabs(total[1]))
-                p = multiply_exactly(mass, xx, &p_low)
-                add_to(&total[2], &rest[2], p, p_low + mass * xx_low)
-                s2[i + 1] = total[2]
-                if twofold:
-                    s1_low[i + 1] = rest[1]
-                    s2_low[i + 1] = rest[2]
+        for first in range(0, m, UNINTERRUPTED):
+            PyErr_CheckSignals()
+            with nogil:
+                for i in range(first, min(m, first + UNINTERRUPTED)):
+                    x = add_exactly(values[i], -centre, &x_low) * scale
+                    x_low *= scale
+                    xx = multiply_exactly(x, x, &xx_low)
+                    xx_low += 2.0 * x * x_low
                     if weight is not None:
-                        w_low[i + 1] = rest[0]
+                        mass = weight[i]
+                        add_to(&total[0], &rest[0], mass, 0.0)
+                        w[i + 1] = total[0]
+                    p = multiply_exactly(mass, x, &p_low)
+                    add_to(&total[1], &rest[1], p, p_low + mass * x_low)
+                    s1[i + 1] = total[1]
+                    largest = max(largest, fabs(total[1]))
+                    p = multiply_exactly(mass, xx, &p_low)
+                    add_to(&total[2], &rest[2], p, p_low + mass * xx_low)
+                    s2[i + 1] = total[2]
+                    if twofold:
+                        s1_low[i + 1] = rest[1]
+                        s2_low[i + 1] = rest[2]
+                        if weight is not None:
+                            w_low[i + 1] = rest[0]
         largest = 2.0 * largest + total[2] + total[0]  # where |x| <= 1
         self.hold(high + low, largest * 4 * DBL_EPSILON * (DBL_EPSILON if twofold else 1.0))
         return self
@@ -236,12 +252,20 @@ cdef class Costs:
 
     def path(self, double price):
         """Cuts (count + 1,) int64, from 0 to m, of least cost plus `price` a cluster."""
-        cdef Py_ssize_t count = 0, j = self.m
+        cdef Py_ssize_t count = 0, j = self.m, first
+        cdef queue q
         if self.least is None:
             self.least = np.empty(self.m + 1)
             self.before, self.begins = np.empty((2, self.m + 1), dtype=np.uint32)
+        q.begins = &self.begins[0]
+        start_path(&self.least[0], &self.before[0], &q)
+        for first in range(1, self.m + 1, UNINTERRUPTED):
+            PyErr_CheckSignals()
+            with nogil:
+                extend_path(&self.c, self.m, price, first,
+                            min(self.m, first + <Py_ssize_t> UNINTERRUPTED - 1),
+                            &self.least[0], &self.before[0], &q)
         with nogil:
-            fill_path(&self.c, self.m, price, &self.least[0], &self.before[0], &self.begins[0])
             while j > 0:
                 j = self.before[j]
                 count += 1

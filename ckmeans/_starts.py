@@ -9,6 +9,8 @@ import numpy as np
 from ckmeans import _plus_plus
 from ckmeans._rows import Rows
 
+SORTED_AT_ONCE = 1 << 20  # values, of which NumPy can be interrupted only in between
+
 
 class Start(NamedTuple):
     """Where a run starts."""
@@ -33,5 +35,15 @@ def random(rows: Rows, k: int, rng: Any, weight: np.ndarray | None) -> np.ndarra
         return rows[rng.choice(rows.n, size=k, replace=False)]
     # Efraimidis & Spirakis 2006: the k smallest of E / weight are such a draw.
     with np.errstate(divide="ignore"):
-        order = rng.standard_exponential(rows.n) / weight
-    return rows[np.argsort(order, kind="stable")[:k]]
+        return rows[smallest(rng.standard_exponential(rows.n) / weight, k)]
+
+
+def smallest(values: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k smallest values, ascending, the first on ties."""
+    found = np.empty(0, dtype=np.intp)
+    for first in range(0, len(values), SORTED_AT_ONCE):
+        new = values[first : first + SORTED_AT_ONCE]
+        places = np.flatnonzero(new < values[found[-1]]) if len(found) == k else np.arange(len(new))
+        some = np.concatenate([found, first + places])
+        found = some[np.argsort(values[some], kind="stable")[:k]]
+    return found

@@ -6,6 +6,7 @@ takes tens of microseconds, needs no OpenMP runtime, and survives a fork. The ca
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -111,7 +112,7 @@ def _closed(job: _Job) -> None:
 
 def _invite(job: _Job, guests: int) -> None:
     global _n_workers
-    with _growing:
+    with _growing, contextlib.suppress(RuntimeError):  # no more threads to be had: fewer do it
         while _n_workers < guests:
             threading.Thread(target=_serve, args=(_invitations,), daemon=True).start()
             _n_workers += 1

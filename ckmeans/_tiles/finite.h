@@ -67,20 +67,19 @@ static double largest_of(const layout *from, run_magnitude *magnitude, ptrdiff_t
     return largest;
 }
 
-/* Only where there is one to be found. */
+/* -1 where there is none any more: another thread may write into the rows. */
 static ptrdiff_t locate(const layout *from, run_magnitude *magnitude, ptrdiff_t d, ptrdiff_t count,
                         double limit)
 {
-    ptrdiff_t i = 0, j = 0;
-    for (; i < count; i++) {
+    for (ptrdiff_t i = 0; i < count; i++) {
         const layout row = part_of(from, i, 0);
-        if (!(largest_of(&row, magnitude, d, 1) <= limit)) break;
+        if (largest_of(&row, magnitude, d, 1) <= limit) continue;
+        for (ptrdiff_t j = 0; j < d; j++) {
+            const layout element = part_of(from, i, j);
+            if (!(largest_of(&element, magnitude, 1, 1) <= limit)) return i * d + j;
+        }
     }
-    for (; j < d; j++) {
-        const layout element = part_of(from, i, j);
-        if (!(largest_of(&element, magnitude, 1, 1) <= limit)) break;
-    }
-    return i * d + j;
+    return -1;
 }
 
 static ptrdiff_t first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, ptrdiff_t count,
