@@ -127,7 +127,7 @@ def sorting_order(column: np.ndarray) -> np.ndarray:
     n, n_parts = len(column), min(255, -(-len(column) // SORTED_AT_ONCE))
     if n_parts == 1:
         return np.argsort(column)
-    some = np.sort(column[:: n // (64 * n_parts)])
+    some = np.sort(column[:: max(1, n // (64 * n_parts))])
     limits = some[np.arange(1, n_parts) * len(some) // n_parts]
     part = np.empty(n, dtype=np.uint8)
     for first in range(0, n, SORTED_AT_ONCE):

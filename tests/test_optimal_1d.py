@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import elbow, kmeans
-from ckmeans._column import Column, optimal
+from ckmeans._column import Column, optimal, sorting_order
 from ckmeans._rows import Rows
 
 
@@ -185,3 +185,12 @@ def test_elbow_of_one_column_is_optimal_at_every_k():
     curve = elbow(x, 6)
     for k, found in zip(curve.ks, curve.inertias, strict=True):
         assert found == kmeans(x, int(k)).inertia
+
+
+def test_sorting_by_parts(monkeypatch):
+    monkeypatch.setattr("ckmeans._column.SORTED_AT_ONCE", 50)
+    rng = np.random.default_rng(3)
+    for column in (rng.normal(size=5000), rng.integers(0, 4, 700).astype(float), np.zeros(200)):
+        order = sorting_order(column)
+        np.testing.assert_array_equal(np.sort(order), np.arange(len(column)))
+        np.testing.assert_array_equal(column[order], np.sort(column))

@@ -13,6 +13,7 @@ from ckmeans._plus_plus import seeds
 from ckmeans._rows import Rows
 from ckmeans._seeding import Seeding
 from ckmeans._source import Source
+from ckmeans._starts import smallest
 
 
 def brute_force(X, k, rng, weight=None):
@@ -234,3 +235,13 @@ def test_a_smaller_start_is_a_prefix():
 def test_candidates_are_refused_beyond_the_bits_of_a_word():
     with pytest.raises(ValueError, match="between 1 and 32, got 33"):
         Seeding(Source(np.ones((3, 2))), None, 2, 33)
+
+
+def test_smallest_by_parts(monkeypatch):
+    monkeypatch.setattr("ckmeans._starts.SORTED_AT_ONCE", 64)
+    rng = np.random.default_rng(4)
+    for values in (rng.exponential(size=1000), rng.integers(0, 9, 500).astype(float)):
+        values[::7] = np.inf
+        for k in (1, 5, 70, len(values)):
+            expected = np.argsort(values, kind="stable")[:k]
+            np.testing.assert_array_equal(smallest(values, k), expected)
