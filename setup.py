@@ -1,5 +1,6 @@
 """Build of the Cython extensions; everything else about the package is in pyproject.toml."""
 
+import os
 import sys
 import sysconfig
 from glob import glob
@@ -17,6 +18,17 @@ if LIMITED:
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=off"]
 FLAGS = ["/O2"] if sys.platform == "win32" else GNU_FLAGS
 LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") else []
+
+# Builds that watch what the compiled code does; see .ci/watch.
+WATCHED = {
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "thread": ["-fsanitize=thread"],
+    "coverage": ["--coverage"],
+}
+WATCH = os.environ.get("CKMEANS_WATCH")
+if WATCH:
+    LINK_FLAGS = WATCHED[WATCH]
+    FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-ffp-contract=off", *LINK_FLAGS]
 
 
 def extension(name: str, *sources: str) -> Extension:
@@ -41,5 +53,8 @@ setup(
         extension("_optimal_1d"),
         extension("_silhouette"),
     ],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED else {},
+    options={
+        "bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {},
+        "build_ext": {"cython_line_directives": WATCH == "coverage"},
+    },
 )

@@ -175,7 +175,9 @@ class Sample:
     def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
         """The centroids and the seeds that would lower their inertia most, k in all."""
         nearest = self.squares(centroids).min(axis=1)
-        gains = self.weight @ np.maximum(nearest[:, None] - self.squares(seeds), 0)
+        # Not a product of matrices: OpenBLAS ends the process where it finds no memory.
+        gains = np.maximum(nearest[:, None] - self.squares(seeds), 0)
+        gains = np.einsum("i,ij->j", self.weight, gains)
         best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
         return np.concatenate([centroids, seeds[best]])
 

@@ -49,9 +49,10 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     while reached == aim < k:
         aim = min(k, reached + at_once)
         uniforms = rng.random((aim - reached, n_candidates))
-        reached = seeding.steps(uniforms) if threads == 1 else shared(seeding, uniforms, threads)
-    if reached < k:  # every row is a centroid already: repeat some
-        seeding.centroids[reached:] = rows[rng.integers(rows.n, size=k - reached)]
+        alone = threads == 1 and cost <= UNINTERRUPTED
+        reached = seeding.steps(uniforms) if alone else shared(seeding, uniforms, threads)
+    if reached < k:  # every row of any weight is a centroid already: repeat some
+        seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
 
 

@@ -15,6 +15,7 @@ from ckmeans._rows import Rows
 LARGEST = 1e145  # the squares of smaller values cannot add up to infinity, in any array
 HEAVIEST = 1e150  # the largest sum of weights
 MOST_STARTS = 10**6  # each leaves its inertia in the result
+MOST_CLUSTERS = 2**31 - 1  # labels are int32
 ALGORITHMS = {"auto": None, "lloyd": False, "hamerly": True}
 
 
@@ -138,6 +139,8 @@ def integer(value: Any, name: str, low: int, high: int | None = None, limit: str
 
 
 def clusters(k: Any, n: int, name: str = "k") -> int:
+    if n > MOST_CLUSTERS:
+        return integer(k, name, 1, MOST_CLUSTERS)
     return integer(k, name, 1, n, f"the number of rows ({n})")
 
 

@@ -7,14 +7,20 @@ from hypothesis import HealthCheck, settings
 
 from ckmeans._lloyd import choose_simd
 
-# The level of SIMD, once for all examples, is what such a fixture sets.
-settings.register_profile(
-    "deterministic",
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("deterministic")
+# How many examples a property is tried on is said here alone: --hypothesis-profile=nightly tries
+# forty times as many, others in each night.
+EXAMPLES = {"quick": 100, "nightly": 4000}
+for name, number in EXAMPLES.items():
+    settings.register_profile(
+        name,
+        max_examples=number,
+        deadline=None,
+        derandomize=name == "quick",
+        print_blob=True,
+        # The level of SIMD, once for all examples, is what such a fixture sets.
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+settings.load_profile("quick")
 
 LEVELS = ("baseline", "avx2", "avx512")
 
@@ -28,3 +34,10 @@ def level(request):
         pytest.skip("not supported by this CPU")
     yield request.param
     choose_simd(os.environ.get("CKMEANS_SIMD") or None)
+
+
+@pytest.fixture
+def threads_for_all(monkeypatch):
+    """Threads work on small problems too."""
+    for module in ("_iterate", "_rows", "_plus_plus"):
+        monkeypatch.setattr(f"ckmeans.{module}.PARALLEL", 1)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import ConvergenceWarning, kmeans
@@ -116,7 +116,6 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
         before = labels
 
 
-@settings(max_examples=100)
 @given(
     n=st.sampled_from([1, 7, 48, 49, 400]), d=st.sampled_from([1, 2, 3, 8, 9, 30, 64]),
     k=st.sampled_from([1, 2, 5, 31, 32, 33, 63, 64, 65, 100]), dtype=st.sampled_from(DTYPES),
@@ -353,7 +352,6 @@ def test_inertia_never_rises_and_a_callback_changes_nothing(name, algorithm):
         assert result.inertia <= min(p.inertia for p in seen) * (1 + 1e-12) + tiny
 
 
-@settings(max_examples=60)
 @given(
     n=st.integers(1, 150), d=st.integers(1, 12), k=st.integers(1, 80),
     dtype=st.sampled_from(DTYPES), n_distinct=st.integers(1, 150), weighted=st.booleans(),

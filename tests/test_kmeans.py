@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import ConvergenceWarning, elbow, kmeans
@@ -31,7 +31,6 @@ def assert_fixed_point(X, result, weight=None):
     np.testing.assert_array_equal(result.sizes, sizes)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     n=st.integers(1, 80), d=st.integers(1, 20), k=st.integers(1, 20),
     dtype=st.sampled_from(DTYPES), grid=st.booleans(), offset=st.sampled_from([0, 1e6]),

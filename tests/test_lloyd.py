@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans._lloyd import accumulate, all_distances, assign, columns_of, own_distances2, pack
@@ -181,7 +181,6 @@ def assert_bounds_hold(X, centroids, shift):
             assert all(float(lower) <= other for j, other in enumerate(row) if j != label)
 
 
-@settings(max_examples=25)
 @given(
     kind=st.sampled_from(KINDS), n=st.integers(1, 26), d=st.integers(1, 10), k=st.integers(1, 12),
     dtype=st.sampled_from([np.float32, np.float64]), shifted=st.integers(0, 2),
@@ -212,7 +211,6 @@ def test_bounds_are_close(level, dtype, d):
     assert (two[:, 1] - lower2 <= tolerance).all()
 
 
-@settings(max_examples=40)
 @given(
     n=st.integers(1, 60), d=st.integers(1, 140), k=st.integers(1, 40),
     dtype=st.sampled_from([np.float32, np.float64]), kind=st.sampled_from(KINDS),

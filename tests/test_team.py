@@ -16,13 +16,6 @@ from ckmeans import _team, kmeans
 SOON = 30  # seconds, for what takes milliseconds unless it hangs
 
 
-@pytest.fixture
-def threads_for_all(monkeypatch):
-    """Threads work on small problems too."""
-    monkeypatch.setattr("ckmeans._iterate.PARALLEL", 1)
-    monkeypatch.setattr("ckmeans._rows.PARALLEL", 1)
-
-
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("n_tasks", [0, 1, 2, 7, 500])
 def test_every_task_runs_once(n_threads, n_tasks):
