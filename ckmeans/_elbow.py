@@ -175,9 +175,9 @@ class Sample:
     def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
         """The centroids and the seeds that would lower their inertia most, k in all."""
         nearest = self.squares(centroids).min(axis=1)
-        # Not a product of matrices: OpenBLAS ends the process where it finds no memory.
+        # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
         gains = np.maximum(nearest[:, None] - self.squares(seeds), 0)
-        gains = np.einsum("i,ij->j", self.weight, gains)
+        gains = (self.weight[:, None] * gains).sum(axis=0)
         best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
         return np.concatenate([centroids, seeds[best]])
 
