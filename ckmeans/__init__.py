@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from ckmeans._version import __version__
 
 if TYPE_CHECKING:
+    from ckmeans._batch import KMeansBatchResult, kmeans_batch
     from ckmeans._clusterability import Clusterability, check_clusterability
-    from ckmeans._config import show_config
+    from ckmeans._config import get_include, show_config
     from ckmeans._elbow import elbow
     from ckmeans._iterate import Progress
     from ckmeans._kmeans import kmeans
@@ -21,13 +22,16 @@ __all__ = [
     "ConvergenceWarning",
     "ElbowResult",
     "KMeans",
+    "KMeansBatchResult",
     "KMeansResult",
     "MiniBatchKMeans",
     "Progress",
     "__version__",
     "check_clusterability",
     "elbow",
+    "get_include",
     "kmeans",
+    "kmeans_batch",
     "show_config",
     "silhouette",
 ]
@@ -38,12 +42,15 @@ _HOME = {
     "ConvergenceWarning": "_validation",
     "ElbowResult": "_results",
     "KMeans": "estimator",
+    "KMeansBatchResult": "_batch",
     "KMeansResult": "_results",
     "MiniBatchKMeans": "minibatch",
     "Progress": "_iterate",
     "check_clusterability": "_clusterability",
     "elbow": "_elbow",
+    "get_include": "_config",
     "kmeans": "_kmeans",
+    "kmeans_batch": "_batch",
     "show_config": "_config",
     "silhouette": "_quality",
     "datasets": "",

@@ -10,8 +10,8 @@ gathered into full tiles, so that the kernels stay dense. Bounds are rounded out
 changes a label.
 """
 cimport cython
-from libc.math cimport sqrt
-from libc.stdint cimport int32_t, uintptr_t
+from libc.math cimport fabs, sqrt
+from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -711,6 +711,120 @@ cdef class Sweep:
         self.kept = (self.kept[0], self.kept[1], pair)
         return pair[(n_iter - 1) % 2], changed, n_iter
 
+    def solve_each(
+        self,
+        Py_ssize_t first, Py_ssize_t stride,   # in   the first problem, bytes between two
+        double[:, :, ::1] centroids,           # in/out  (m, k, d) starts
+        int32_t[:, ::1] labels,                # in/out  (m, n)
+        bint given,                            # in   whether those are the first assignment's
+        Py_ssize_t max_iter, const double[::1] least_shifts,    # in   and (m,)
+        double[:, :, ::1] residuals,           # out  (m, k, d + 2) of the final centroids
+        int64_t[::1] n_iter,                   # out  (m,); 0 where a cluster was emptied
+        unsigned char[::1] converged,          # out  (m,)
+    ):
+        """Run m problems of one segment and the shape of the source, whose rows lie `stride` bytes
+        apart, each as lloyd() in `_iterate.py` does it; begin() comes first. A problem in which a
+        cluster is emptied is left to that."""
+        cdef Plan* p = &self.plan
+        cdef ckm_source* source = <ckm_source*> p.source
+        cdef const char* origin = source.data
+        cdef Scratch scratch = self.scratch()
+        cdef bint tiles = p.tiles != NULL, packed = p.X != NULL, fixed
+        cdef Py_ssize_t i
+        cdef double[::1] reference = np.empty(p.d)
+        cdef double[:, ::1] three = np.empty((3, p.d))
+        cdef double[:, ::1] other = np.empty((p.k, p.d))
+        self.reference, self.reference_view = np.asarray(reference), reference
+        p.reference = &reference[0]
+        with nogil:
+            for i in range(centroids.shape[0]):
+                source.data = origin + (first + i) * stride
+                p.tiles = source.data if tiles else NULL
+                p.X = source.data if packed else NULL
+                self.find_middle(&three[0, 0], &reference[0])
+                p.labels = &labels[i, 0]
+                if not given:
+                    memset(p.labels, 0xFF, p.n * sizeof(int32_t))
+                memset(&self.total_view[0, 0], 0, p.k * (p.d + 2) * sizeof(double))
+                n_iter[i] = self.solve(
+                    &centroids[i, 0, 0], &other[0, 0], given, max_iter, least_shifts[i],
+                    &residuals[i, 0, 0], &fixed, &scratch.work)
+                converged[i] = fixed
+        source.data = origin
+        p.labels = &self.label_view[0]
+        p.tiles = origin if tiles else NULL
+        p.X = origin if packed else NULL
+        self.scratches.append(scratch)
+
+    cdef void find_middle(self, double* three, double* middle) noexcept nogil:
+        """Source.middle(): the median by column of three rows."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t f, d = p.d
+        cdef double a, b, c
+        read_rows(p.source, d, 0, NULL, 1, three)
+        read_rows(p.source, d, p.n // 2, NULL, 1, three + d)
+        read_rows(p.source, d, p.n - 1, NULL, 1, three + 2 * d)
+        for f in range(d):
+            a, b, c = three[f], three[d + f], three[2 * d + f]
+            middle[f] = max(min(a, b), min(max(a, b), c))
+
+    cdef Py_ssize_t assign_once(self, const double* centroids, Work* w) noexcept nogil:
+        """A plain assignment; returns how many rows changed."""
+        cdef Py_ssize_t comparisons = 0
+        self.aim_plain(centroids)
+        self.sweep_segment(0, 0, self.plan.n, w)
+        self.plan.mode = C_PLAIN
+        return self.collect_moves(&comparisons)
+
+    cdef void measure_once(
+        self, const double* centroids, double* residuals, Work* w
+    ) noexcept nogil:
+        cdef Plan* p = &self.plan
+        memset(residuals, 0, p.k * (p.d + 2) * sizeof(double))
+        if self.single:
+            add_all(p, 0, p.n, w, centroids, p.d, residuals, <float> 0)
+        else:
+            add_all(p, 0, p.n, w, centroids, p.d, residuals, <double> 0)
+
+    cdef Py_ssize_t solve(
+        self, double* centroids, double* other, bint given, Py_ssize_t max_iter,
+        double least_shift, double* residuals, bint* converged, Work* w,
+    ) noexcept nogil:
+        """One run from centroids to those that it ends with; returns its iterations, 0 if a
+        cluster was emptied."""
+        cdef Plan* p = &self.plan
+        cdef double* at = centroids
+        cdef double* means = other
+        cdef double* swapped
+        cdef Py_ssize_t n_iter = 0, changed, size = p.k * p.d
+        cdef bint fixed = False, close = False
+        p.mode = C_GIVEN if given else C_PLAIN
+        while n_iter < max_iter and not close:
+            n_iter += 1
+            changed = self.assign_once(at, w)
+            if changed:
+                if self.take_means(at, means):
+                    return 0
+            else:
+                self.measure_once(at, residuals, w)
+                fixed = not self.rebuilt_means(at, residuals, means)
+                if fixed:
+                    break
+            close = 0 < least_shift >= shift(at, means, size)
+            if not changed and not close:
+                changed = self.assign_once(means, w)
+                close = not changed
+            swapped = at
+            at = means
+            means = swapped
+        converged[0] = not changed or close
+        if not fixed:
+            converged[0] |= self.assign_once(at, w) == 0
+            self.measure_once(at, residuals, w)
+        if at != centroids:
+            memcpy(centroids, at, size * sizeof(double))
+        return n_iter
+
     def residuals(self):
         """What was added since the last call: (k, d + 2) residuals, mass, inertias."""
         cdef Plan* p = &self.plan
@@ -749,26 +863,36 @@ cdef class Sweep:
     def rebuild(self, const double[:, ::1] centroids, const double[:, ::1] residuals):
         """The means by the residuals, to which the totals are set too; None where the residuals
         are only rounding."""
+        cdef bint moved
+        means = np.empty((self.plan.k, self.plan.d))
+        cdef double[:, ::1] out = means
+        with nogil:
+            moved = self.rebuilt_means(&centroids[0, 0], &residuals[0, 0], &out[0, 0])
+        return means if moved else None
+
+    cdef bint rebuilt_means(
+        self, const double* centroids, const double* residuals, double* out
+    ) noexcept nogil:
+        """The same; whether there are such means."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, f
+        cdef Py_ssize_t j, f, d = p.d
         cdef double mass, move
         cdef bint close = True
         for j in range(p.k):
-            mass = max(residuals[j, p.d], 1e-300)
-            for f in range(p.d):
-                move = 1.8e-15 * (abs(centroids[j, f]) + abs(p.reference[f]))
-                close &= abs(residuals[j, f]) <= mass * move
+            mass = max(residuals[j * (d + 2) + d], 1e-300)
+            for f in range(d):
+                move = 1.8e-15 * (fabs(centroids[j * d + f]) + fabs(p.reference[f]))
+                close &= fabs(residuals[j * (d + 2) + f]) <= mass * move
         if close:
-            return None
-        means = np.array(centroids)
-        cdef double[:, ::1] out = means
+            return False
         for j in range(p.k):
-            mass = residuals[j, p.d]
-            for f in range(p.d):
+            mass = residuals[j * (d + 2) + d]
+            for f in range(d):
+                out[j * d + f] = centroids[j * d + f]
                 if mass > 0:
-                    out[j, f] += residuals[j, f] / mass
-                self.total_view[j, f] = self.total_view[j, p.d] * (out[j, f] - p.reference[f])
-        return means
+                    out[j * d + f] += residuals[j * (d + 2) + f] / mass
+                self.total_view[j, f] = self.total_view[j, d] * (out[j * d + f] - p.reference[f])
+        return True
 
     @property
     def bounded(self):

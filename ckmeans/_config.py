@@ -28,3 +28,15 @@ def show_config() -> None:
     print(f"ckmeans {__version__}, Python {platform.python_version()}, {platform.machine()}")
     print(f"SIMD level: {_lloyd.simd_level()}{forced}")
     print(f"threads: {threads(None)} by default, the CPUs of this process")
+
+
+def get_include() -> str:
+    """The directory to compile with, of ``ckmeans.h`` and of what the installed .pxd files need.
+
+    Examples
+    --------
+    >>> import ckmeans, os
+    >>> os.path.exists(os.path.join(ckmeans.get_include(), "ckmeans.h"))
+    True
+    """
+    return os.path.dirname(os.path.abspath(__file__))

@@ -11,7 +11,7 @@ Where rows are wide, the triangle inequality leaves out those too near to their 
 cimport cython
 from libc.math cimport INFINITY, fabs, frexp, isfinite, ldexp
 from libc.stdint cimport int32_t, uint32_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -324,14 +324,20 @@ cdef class Seeding:
 
     def begin(self, double uniform):
         """Draw the first centroid: every row's chance is its weight."""
+        with nogil:
+            self.draw_first(uniform)
+
+    cdef void draw_first(self, double uniform) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t c
+        cdef Py_ssize_t c, i
         for c in range(self.chances.shape[0]):
             add_up(p, c)
         self.j = 0
         self.draw_rows(&uniform, 1)
-        self.nearest_view[:] = INFINITY
-        self.centroid_view[0] = self.candidates[0]
+        for i in range(p.n):
+            p.nearest[i] = INFINITY
+        for i in range(p.d):
+            self.centroid_view[0, i] = self.candidates[0, i]
         self.place = -1
         self.pause = 0
 
@@ -553,17 +559,63 @@ cdef class Seeding:
         """A step for each row of uniforms; returns how many centroids there are then. It is fewer
         where every row is a centroid already."""
         cdef Scratch scratch = self.scratch()
-        cdef Py_ssize_t i, s
         with nogil:
-            for i in range(uniforms.shape[0]):
-                if not self.draw_rows(&uniforms[i, 0], uniforms.shape[1]):
-                    break
-                self.aim()
-                for s in range(self.n_segments):
-                    self.measure_segment(s, &scratch.work)
-                self.choose(&scratch.work)
-                for s in range(self.n_segments):
-                    self.settle_segment(s, &scratch.work)
-                self.j += 1
+            self.take_steps(&uniforms[0, 0], uniforms.shape[0], uniforms.shape[1], &scratch.work)
         self.scratches.append(scratch)
         return self.j
+
+    cdef void take_steps(
+        self, const double* uniforms, Py_ssize_t count, Py_ssize_t n_candidates, Work* w
+    ) noexcept nogil:
+        cdef Py_ssize_t i, s
+        for i in range(count):
+            if not self.draw_rows(uniforms + i * n_candidates, n_candidates):
+                break
+            self.aim()
+            for s in range(self.n_segments):
+                self.measure_segment(s, w)
+            self.choose(w)
+            for s in range(self.n_segments):
+                self.settle_segment(s, w)
+            self.j += 1
+
+    def seed_each(
+        self,
+        Py_ssize_t first, Py_ssize_t stride,   # in   the first problem, bytes between two
+        const double[:, ::1] uniforms,         # in   (m, 1 + steps * candidates)
+        double[:, :, ::1] centroids,           # out  (m, k, d)
+        int32_t[:, ::1] owners,                # out  (m, n)
+        unsigned char[::1] reached,            # out  (m,) whether there are k of them
+    ):
+        """Seed m problems of the shape of the source, whose rows lie `stride` bytes apart."""
+        cdef Plan* p = &self.plan
+        cdef ckm_source* source = <ckm_source*> p.source
+        cdef const char* origin = source.data
+        cdef bint in_place = p.X != NULL
+        cdef Py_ssize_t i, j, s, k = centroids.shape[1]
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            for i in range(centroids.shape[0]):
+                source.data = origin + (first + i) * stride
+                p.X = source.data if in_place else NULL
+                p.owner = &owners[i, 0]
+                p.scale = 1.0
+                for j in range(p.n):
+                    p.nearest[j] = 1.0
+                memset(p.owner, 0, p.n * sizeof(int32_t))
+                self.draw_first(uniforms[i, 0])
+                for s in range(self.n_segments):
+                    self.settle_segment(s, &scratch.work)
+                self.rescale()
+                self.j = 1
+                if k > 1:
+                    self.take_steps(&uniforms[i, 1], k - 1, p.room, &scratch.work)
+                reached[i] = self.j == k
+                for j in range(self.j, k):    # fewer distinct rows than k
+                    memcpy(&self.centroid_view[j, 0], &self.centroid_view[0, 0],
+                           p.d * sizeof(double))
+                memcpy(&centroids[i, 0, 0], &self.centroid_view[0, 0], k * p.d * sizeof(double))
+        source.data = origin
+        p.X = origin if in_place else NULL
+        p.owner = &self.owner_view[0]
+        self.scratches.append(scratch)
