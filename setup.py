@@ -36,7 +36,7 @@ def extension(name: str, *sources: str) -> Extension:
         f"ckmeans.{name}",
         [f"ckmeans/{name}.pyx", *sources],
         include_dirs=[np.get_include(), "ckmeans"],
-        depends=glob("ckmeans/_tiles/*.h") + glob("ckmeans/*.pxd"),
+        depends=glob("ckmeans/_tiles/*.h") + glob("ckmeans/*.pxd") + ["ckmeans/ckmeans.h"],
         define_macros=MACROS,
         extra_compile_args=FLAGS,
         extra_link_args=LINK_FLAGS,

@@ -139,3 +139,59 @@ cdef void seed_pack_candidates(
 cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil
+
+# The embedding interface: what other projects may rely on, from Cython, C (ckmeans.h) and Numba.
+# Names and signatures stay as they are while CKMEANS_ABI in ckmeans.h does. Nothing here
+# allocates, takes the GIL, or writes to what is `const`; sizes are in elements, memory is the
+# caller's. X is (n, d) with its rows row_step >= d elements apart, all values finite and below
+# 1e145 in magnitude; n, d, k >= 1.
+# There is one of each for float (f32) and double (f64).
+#
+# Bytes for ckmeans_pack; bytes for ckmeans_iterate's workspace.
+cdef size_t ckmeans_packed_bytes_f32(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+cdef size_t ckmeans_packed_bytes_f64(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+cdef size_t ckmeans_workspace_bytes_f32(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+cdef size_t ckmeans_workspace_bytes_f64(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+
+# Centroids (k, d) in the layout of the kernels of this process. Any number of threads may read
+# `packed` at the same time; it may not be moved or stored.
+cdef void ckmeans_pack_f32(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil
+cdef void ckmeans_pack_f64(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil
+
+# labels (n,): the index of each row's nearest centroid by float64 distances, the lowest on ties.
+cdef void ckmeans_assign_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil
+cdef void ckmeans_assign_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil
+
+# Adds to totals (k, d + 2), for each row x of weight w (1 where `weight` is NULL) and centroid c
+# of its label, w (x - c), w and w |x - c|^2.
+cdef void ckmeans_accumulate_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    const int32_t* labels, const double* centroids, double* totals) noexcept nogil
+cdef void ckmeans_accumulate_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    const int32_t* labels, const double* centroids, double* totals) noexcept nogil
+
+# Moves centroids (k, d) to the means that the totals stand for, and clears those. Returns how many
+# clusters are empty: their centroids stay. The sum of their last column is written to inertia,
+# unless that is NULL.
+cdef Py_ssize_t ckmeans_update(
+    double* totals, Py_ssize_t k, Py_ssize_t d, double* centroids, double* inertia) noexcept nogil
+
+# One whole iteration: labels of the nearest centroids (in/out), then centroids at their means
+# (in/out). Returns how many labels changed; 0 after a call that found none to change, when labels,
+# centroids and inertia agree up to rounding. The first call compares with what `labels` holds: -1
+# for none. `inertia` is that of the labels and the centroids before they move.
+cdef Py_ssize_t ckmeans_iterate_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    double* centroids, Py_ssize_t k, int32_t* labels, double* inertia, void* workspace,
+) noexcept nogil
+cdef Py_ssize_t ckmeans_iterate_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    double* centroids, Py_ssize_t k, int32_t* labels, double* inertia, void* workspace,
+) noexcept nogil

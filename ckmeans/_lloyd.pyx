@@ -10,10 +10,45 @@ from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint32_t, int64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from cpython.pycapsule cimport PyCapsule_New
 
 import os
 
 import numpy as np
+
+cdef extern from "ckmeans.h" nogil:
+    enum:
+        CKMEANS_ABI
+    ctypedef struct ckmeans_api:
+        Py_ssize_t abi
+        size_t size
+        Py_ssize_t (*update)(double*, Py_ssize_t, Py_ssize_t, double*, double*) noexcept nogil
+        size_t (*packed_bytes_f32)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        size_t (*workspace_bytes_f32)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack_f32)(const double*, Py_ssize_t, Py_ssize_t, void*) noexcept nogil
+        void (*assign_f32)(
+            const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t,
+            const void*, int32_t*) noexcept nogil
+        void (*accumulate_f32)(
+            const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const int32_t*,
+            const double*, double*) noexcept nogil
+        Py_ssize_t (*iterate_f32)(
+            const float*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, double*, Py_ssize_t,
+            int32_t*, double*, void*) noexcept nogil
+        size_t (*packed_bytes_f64)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        size_t (*workspace_bytes_f64)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*pack_f64)(const double*, Py_ssize_t, Py_ssize_t, void*) noexcept nogil
+        void (*assign_f64)(
+            const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, Py_ssize_t,
+            const void*, int32_t*) noexcept nogil
+        void (*accumulate_f64)(
+            const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, const int32_t*,
+            const double*, double*) noexcept nogil
+        Py_ssize_t (*iterate_f64)(
+            const double*, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double*, double*, Py_ssize_t,
+            int32_t*, double*, void*) noexcept nogil
 
 cdef extern from "_tiles/tiles.h" nogil:
     int ckm_simd_choose(const char* name)
@@ -469,3 +504,159 @@ def columns_of(centroids):
 
 
 choose_simd(os.environ.get("CKMEANS_SIMD") or None)
+
+
+# The embedding interface (contracts in _lloyd.pxd): fused loops, then one name for each type.
+cdef enum:
+    AT_ONCE = 512                 # rows of an iteration whose labels are compared
+
+
+cdef void* aligned(const void* memory) noexcept nogil:
+    return <void*> (<uintptr_t> memory + 63 & ~<uintptr_t> 63)
+
+
+cdef size_t packed_bytes(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil:
+    """Room for the panel from a multiple of 64 bytes on, then for what it is shifted by."""
+    return (packed_size(k, d, single) + 63) // 64 * 64 + 64 + d * sizeof(double)
+
+
+cdef void pack_anywhere(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, bint single, void* packed
+) noexcept nogil:
+    cdef char* panel = <char*> aligned(packed)
+    cdef double* middle = <double*> (panel + (packed_size(k, d, single) + 63) // 64 * 64)
+    cdef Py_ssize_t j, f
+    for f in range(d):
+        middle[f] = 0.0
+        for j in range(k):
+            middle[f] += centroids[j * d + f] / k
+    pack_centroids(centroids, k, d, middle, single, panel)
+
+
+cdef Py_ssize_t iterate_once(
+    const real* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    double* centroids, Py_ssize_t k, int32_t* labels, double* inertia, void* workspace,
+) noexcept nogil:
+    cdef Py_ssize_t first = 0, m, i, changed = 0
+    cdef int32_t[AT_ONCE] before
+    cdef double* totals = <double*> aligned(workspace)
+    cdef void* packed = totals + k * (d + 2)
+    memset(totals, 0, k * (d + 2) * sizeof(double))
+    pack_anywhere(centroids, k, d, real is float, packed)
+    while first < n:
+        m = min(<Py_ssize_t> AT_ONCE, n - first)
+        memcpy(before, labels + first, m * sizeof(int32_t))
+        assign_rows(X + first * row_step, row_step, 1, m, d, centroids, k, aligned(packed),
+                    labels + first, <real*> NULL, <real*> NULL)
+        for i in range(m):
+            changed += before[i] != labels[first + i]
+        add_rows(X + first * row_step, row_step, d, m, labels + first,
+                 weight + first if weight != NULL else NULL, centroids, d, totals)
+        first += m
+    ckmeans_update(totals, k, d, centroids, inertia)
+    return changed
+
+
+cdef Py_ssize_t ckmeans_update(
+    double* totals, Py_ssize_t k, Py_ssize_t d, double* centroids, double* inertia
+) noexcept nogil:
+    cdef Py_ssize_t j, f, n_empty = 0
+    cdef double total = 0.0
+    cdef double* row
+    for j in range(k):
+        row = totals + j * (d + 2)
+        total += row[d + 1]
+        if row[d] > 0:
+            for f in range(d):
+                centroids[j * d + f] += row[f] / row[d]
+        else:
+            n_empty += 1
+    memset(totals, 0, k * (d + 2) * sizeof(double))
+    if inertia != NULL:
+        inertia[0] = total
+    return n_empty
+
+
+cdef size_t ckmeans_packed_bytes_f32(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return packed_bytes(k, d, True)
+
+
+cdef size_t ckmeans_workspace_bytes_f32(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return 64 + k * (d + 2) * sizeof(double) + packed_bytes(k, d, True)
+
+
+cdef void ckmeans_pack_f32(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil:
+    pack_anywhere(centroids, k, d, True, packed)
+
+
+cdef void ckmeans_assign_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil:
+    assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <float*> NULL,
+                <float*> NULL)
+
+
+cdef void ckmeans_accumulate_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    const int32_t* labels, const double* centroids, double* totals) noexcept nogil:
+    add_rows(X, row_step, d, n, labels, weight, centroids, d, totals)
+
+
+cdef Py_ssize_t ckmeans_iterate_f32(
+    const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    double* centroids, Py_ssize_t k, int32_t* labels, double* inertia, void* workspace,
+) noexcept nogil:
+    return iterate_once(X, n, d, row_step, weight, centroids, k, labels, inertia, workspace)
+
+
+cdef size_t ckmeans_packed_bytes_f64(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return packed_bytes(k, d, False)
+
+
+cdef size_t ckmeans_workspace_bytes_f64(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return 64 + k * (d + 2) * sizeof(double) + packed_bytes(k, d, False)
+
+
+cdef void ckmeans_pack_f64(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil:
+    pack_anywhere(centroids, k, d, False, packed)
+
+
+cdef void ckmeans_assign_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil:
+    assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <double*> NULL,
+                <double*> NULL)
+
+
+cdef void ckmeans_accumulate_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    const int32_t* labels, const double* centroids, double* totals) noexcept nogil:
+    add_rows(X, row_step, d, n, labels, weight, centroids, d, totals)
+
+
+cdef Py_ssize_t ckmeans_iterate_f64(
+    const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
+    double* centroids, Py_ssize_t k, int32_t* labels, double* inertia, void* workspace,
+) noexcept nogil:
+    return iterate_once(X, n, d, row_step, weight, centroids, k, labels, inertia, workspace)
+
+
+# What ckmeans_import() of ckmeans.h finds: the same functions in one table.
+cdef ckmeans_api TABLE
+TABLE.abi, TABLE.size = CKMEANS_ABI, sizeof(ckmeans_api)
+TABLE.update = ckmeans_update
+TABLE.packed_bytes_f32 = ckmeans_packed_bytes_f32
+TABLE.workspace_bytes_f32 = ckmeans_workspace_bytes_f32
+TABLE.pack_f32 = ckmeans_pack_f32
+TABLE.assign_f32 = ckmeans_assign_f32
+TABLE.accumulate_f32 = ckmeans_accumulate_f32
+TABLE.iterate_f32 = ckmeans_iterate_f32
+TABLE.packed_bytes_f64 = ckmeans_packed_bytes_f64
+TABLE.workspace_bytes_f64 = ckmeans_workspace_bytes_f64
+TABLE.pack_f64 = ckmeans_pack_f64
+TABLE.assign_f64 = ckmeans_assign_f64
+TABLE.accumulate_f64 = ckmeans_accumulate_f64
+TABLE.iterate_f64 = ckmeans_iterate_f64
+c_api = PyCapsule_New(&TABLE, b"ckmeans._lloyd.c_api", NULL)
