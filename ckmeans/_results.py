@@ -99,6 +99,11 @@ class KMeansResult:
             f"n_iter={self.n_iter}, converged={self.converged})"
         )
 
+    def _repr_html_(self) -> str:
+        from ckmeans._html import clusters_table
+
+        return clusters_table(self)
+
     def predict(self, X: Any) -> np.ndarray:
         """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties."""
         return nearest_labels(self._rows(X), self._computed_centroids())
@@ -145,11 +150,29 @@ class KMeansResult:
             cluster_inertias=self.cluster_inertias[order],
         )
 
-    def plot(self, X: Any, ax: Axes | None = None) -> Axes:
-        """Draw the rows in their clusters' colours, centroids as stars; returns the Axes."""
+    def plot(self, X: Any, ax: Axes | None = None, *, cells: bool = True) -> Axes:
+        """Draw the rows in their clusters' colours, centroids as stars.
+
+        One column gives a histogram with cut points, two the plane (tinted by nearest centroid
+        unless ``cells=False``), three a 3-D view, more the first two principal components.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The rows to draw.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure is made without it.
+        cells : bool
+            Whether to tint the centroids' Voronoi cells, for two columns.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+            The figure is not shown.
+        """
         from ckmeans.plotting import plot_clusters
 
-        return plot_clusters(self, X, ax)
+        return plot_clusters(self, X, ax, cells=cells)
 
     def _rows(self, X: Any) -> Rows:
         rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
@@ -198,6 +221,11 @@ class ElbowResult:
 
     def __repr__(self) -> str:
         return f"ElbowResult(ks={self.ks.tolist()}, knee={self.knee})"
+
+    def _repr_html_(self) -> str:
+        from ckmeans._html import elbow_table
+
+        return elbow_table(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw inertia against k with the knee marked; returns the Axes."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ckmeans import ElbowResult, KMeansResult
 
 # Okabe and Ito's colours, which stay apart in all common kinds of colour blindness; their yellow
@@ -20,7 +22,9 @@ PCA_ROWS = 2_000  # enough for two axes to look at; keeps the SVD short when d i
 LEGEND_CLUSTERS = 10  # beyond this a legend covers more than it tells
 
 
-def plot_clusters(result: KMeansResult, X: Any, ax: Any = None) -> Any:
+def plot_clusters(
+    result: KMeansResult, X: Any, ax: Axes | None = None, *, cells: bool = True
+) -> Axes:
     """Draw the rows of X in their clusters' colours, and the centroids as stars.
 
     One column gives a histogram with the cut points between clusters, two columns the plane, three
@@ -35,6 +39,8 @@ def plot_clusters(result: KMeansResult, X: Any, ax: Any = None) -> Any:
     ax : matplotlib Axes, optional
         Where to draw; a new figure is made without it. Three columns in an ``ax`` that is not 3-D
         are drawn by their principal components.
+    cells : bool
+        Whether to tint the plane by nearest centroid (Voronoi cells), for two columns.
 
     Returns
     -------
@@ -62,7 +68,8 @@ def plot_clusters(result: KMeansResult, X: Any, ax: Any = None) -> Any:
         ax.set_xlabel(names[0])
         ax.set_ylabel("rows")
     elif d == 2:
-        _draw_cells(ax, result, rows, colours)
+        if cells:
+            _draw_cells(ax, result, rows, colours)
         _draw_points(ax, result, rows, labels, result.centroids, colours)
         ax.set_xlabel(names[0])
         ax.set_ylabel(names[1])
@@ -70,7 +77,8 @@ def plot_clusters(result: KMeansResult, X: Any, ax: Any = None) -> Any:
         _draw_points(ax, result, rows, labels, result.centroids, colours)
         ax.set_xlabel(names[0])
         ax.set_ylabel(names[1])
-        ax.set_zlabel(names[2])
+        space: Any = ax  # an Axes3D, which matplotlib leaves untyped
+        space.set_zlabel(names[2])
     else:
         points, stars, shares = _principal_components(result, rows)
         _draw_points(ax, result, points, labels, stars, colours)
@@ -83,7 +91,7 @@ def plot_clusters(result: KMeansResult, X: Any, ax: Any = None) -> Any:
     return ax
 
 
-def plot_elbow(result: ElbowResult, ax: Any = None) -> Any:
+def plot_elbow(result: ElbowResult, ax: Axes | None = None) -> Axes:
     """Draw inertia against k, and mark the knee; where there is none, say why.
 
     Parameters

@@ -119,3 +119,24 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"ckmeans-lloyd\[plot\]"):
         plotting.plot_elbow(None)
+
+
+def test_voronoi_cells_are_optional(ax):
+    X = xclara()
+    result = kmeans(X, 3, 0)
+    result.plot(X, ax, cells=False)
+    assert not ax.images
+    result.plot(X, ax)
+    (image,) = ax.images
+    tints = np.unique(image.get_array().reshape(-1, 4), axis=0)
+    assert len(tints) == 3 and (tints[:, 3] < 0.2).all()
+
+
+def test_without_an_ax_a_figure_is_made_and_not_shown(monkeypatch):
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(pyplot, "show", lambda *_, **__: pytest.fail("show() was called"))
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    axes = [kmeans(X[:, :d], 2, 0).plot(X[:, :d]) for d in (1, 2, 3)] + [elbow(X, 3, 0).plot()]
+    assert [a.name for a in axes] == ["rectilinear", "rectilinear", "3d", "rectilinear"]
+    pyplot.close("all")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ckmeans import kmeans
+from ckmeans import elbow, kmeans
+from ckmeans.datasets import xclara
 
 
 def distances_of(X, centroids):
@@ -55,3 +56,25 @@ def test_standardised_rows_are_measured_in_standard_deviations():
     expected = distances_of(Z, (centroids - X.mean(axis=0)) / X.std(axis=0))
     np.testing.assert_allclose(result.transform(X), expected, rtol=1e-12)
     np.testing.assert_array_equal(result.predict(X), result.labels)
+
+
+def test_html_table_has_a_line_for_each_cluster():
+    result = kmeans(xclara(), 3, 0, n_init=3).sorted()
+    html = result._repr_html_()
+    lines = html.split("<tbody>")[1].split("</tr>")[:-1]
+    assert [line.split("<td>")[2].split("<")[0] for line in lines] == ["1,149", "952", "899"]
+    assert f"{result.centroids[0, 0]:.6g}" in lines[0]
+    assert "3,000 rows" in html and f"{result.inertia:.6g}" in html
+
+
+def test_html_table_says_what_it_leaves_out():
+    html = kmeans(np.random.default_rng(0).random((50, 9)), 25, 0)._repr_html_()
+    assert html.count("<tr>") == 1 + 20
+    assert "and 5 more clusters and 3 more columns" in html
+
+
+def test_html_table_of_an_elbow_marks_the_knee():
+    html = elbow(xclara(), 5, 0, n_init=3)._repr_html_()
+    assert html.count("<tr>") == 1 + 5
+    assert "<b>3</b>" in html and html.count("<b>") == 3  # one line of three cells
+    assert "no knee: " in elbow(xclara(), [3], 0)._repr_html_()

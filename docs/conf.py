@@ -1,0 +1,62 @@
+"""Sphinx configuration: `python -m sphinx -W docs docs/_build/html` builds the site."""
+
+import ckmeans
+
+project = "ckmeans"
+author = copyright = "The ckmeans developers"
+version = release = ckmeans.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "gallery/*.rst", "gallery/*.py", "sg_execution_times.rst"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's sections say more
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+# numpydoc repeats the references of a docstring under the class and its function.
+suppress_warnings = ["ref.footnote", "ref.citation", "config.cache"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": r"/\w+\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "min_reported_time": 0,
+    "backreferences_dir": "auto_gallery/used_by",
+    "doc_module": ("ckmeans",),
+    "matplotlib_animations": False,
+    "remove_config_comments": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ckmeans"
+html_static_path = ["_static"]
+html_css_files = ["ckmeans.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": False,
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 8,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "pygments_light_style": "friendly",
+    "pygments_dark_style": "github-dark",
+}
+# Pages of their own links only; of other sites, `sphinx -b linkcheck` tells by hand.
+linkcheck_timeout = 10
+linkcheck_retries = 2
