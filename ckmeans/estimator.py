@@ -168,7 +168,7 @@ class KMeans(CentroidEstimator):
         Iterations of the best run.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X has some.
 
     See Also

@@ -28,7 +28,9 @@ class Page(HTMLParser):
 
 def broken(root: Path) -> tuple[int, list[str]]:
     """How many links were followed, and those that lead nowhere."""
-    pages = {path.resolve(): Page(path) for path in root.rglob("*.html")}
+    # The theme's own templates under _static are no pages.
+    paths = [path.resolve() for path in root.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: Page(path) for path in paths}
     found, n_links = [], 0
     for path, page in pages.items():
         for link in page.links:

@@ -57,6 +57,3 @@ html_theme_options = {
     "pygments_light_style": "friendly",
     "pygments_dark_style": "github-dark",
 }
-# Pages of their own links only; of other sites, `sphinx -b linkcheck` tells by hand.
-linkcheck_timeout = 10
-linkcheck_retries = 2
