@@ -23,20 +23,22 @@ def main(rounds: int = 5) -> None:
     b, n, d, k = 10_000, 200, 4, 5
     X = rng.normal(size=(b, n, d)) + 3 * rng.integers(0, 4, size=(b, n, 1))
     X = X.astype(np.float32)
-    result = kmeans_batch(X, k, seed=0)
+    result, some = kmeans_batch(X, k, seed=0), X[:200]
+
+    def each_by_ours():
+        return [kmeans(x, k, 0, n_threads=1) for x in some]
+
+    def each_by_theirs():
+        return [KMeans(k, n_init=1, random_state=0).fit(x) for x in some]
+
     times: dict[str, list[float]] = {}
     for _ in range(rounds):
-        some = X[:200]
         for name, function, share in (
             ("kmeans_batch", lambda: kmeans_batch(X, k, seed=0), 1),
             ("kmeans_batch, out=", lambda: kmeans_batch(X, k, seed=0, out=result), 1),
             ("kmeans_batch, one thread", lambda: kmeans_batch(X, k, seed=0, n_threads=1), 1),
-            ("kmeans in a loop", lambda: [kmeans(x, k, 0, n_threads=1) for x in some], b / 200),
-            (
-                "scikit-learn in a loop",
-                lambda: [KMeans(k, n_init=1, random_state=0).fit(x) for x in some],
-                b / 200,
-            ),
+            ("kmeans in a loop", each_by_ours, b / 200),
+            ("scikit-learn in a loop", each_by_theirs, b / 200),
         ):
             times.setdefault(name, []).append(seconds(function) * share)
     print(f"{b} fits of {n} x {d}, k={k}, float32 (loops: over 200 of them)")

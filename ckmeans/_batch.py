@@ -275,7 +275,7 @@ class Batch:
         rng = self.generator(i) if named else None
         init = self.init if named else np.array(self.init[i])
         best: Run | None = None
-        inertias = []
+        inertias: list[float] = []
         for start in starts(rows, self.k, rng, None, init, self.n_init, n_threads):
             run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
             inertias.append(run.inertia)

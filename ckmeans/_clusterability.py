@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,9 @@ def check_clusterability(X: Any, seed: Any = None) -> Clusterability:
     """
     rows = valid.finite_rows(X, n_threads=valid.threads(None))
     rng = valid.generator(seed)
+    # Rows drawn with the same seed would meet their own numbers again as uniform points.
+    with suppress(TypeError):  # a bit generator without a seed sequence has no children
+        (rng,) = rng.spawn(1)
     some = np.arange(rows.n)
     if rows.n > ROWS:
         some = np.sort(rng.choice(rows.n, ROWS, replace=False))

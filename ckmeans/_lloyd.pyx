@@ -586,20 +586,23 @@ cdef size_t ckmeans_workspace_bytes_f32(Py_ssize_t k, Py_ssize_t d) noexcept nog
 
 
 cdef void ckmeans_pack_f32(
-    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil:
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
+) noexcept nogil:
     pack_anywhere(centroids, k, d, True, packed)
 
 
 cdef void ckmeans_assign_f32(
     const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
-    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil:
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
+) noexcept nogil:
     assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <float*> NULL,
                 <float*> NULL)
 
 
 cdef void ckmeans_accumulate_f32(
     const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
-    const int32_t* labels, const double* centroids, double* totals) noexcept nogil:
+    const int32_t* labels, const double* centroids, double* totals,
+) noexcept nogil:
     add_rows(X, row_step, d, n, labels, weight, centroids, d, totals)
 
 
@@ -619,20 +622,23 @@ cdef size_t ckmeans_workspace_bytes_f64(Py_ssize_t k, Py_ssize_t d) noexcept nog
 
 
 cdef void ckmeans_pack_f64(
-    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed) noexcept nogil:
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
+) noexcept nogil:
     pack_anywhere(centroids, k, d, False, packed)
 
 
 cdef void ckmeans_assign_f64(
     const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
-    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels) noexcept nogil:
+    const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
+) noexcept nogil:
     assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <double*> NULL,
                 <double*> NULL)
 
 
 cdef void ckmeans_accumulate_f64(
     const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step, const double* weight,
-    const int32_t* labels, const double* centroids, double* totals) noexcept nogil:
+    const int32_t* labels, const double* centroids, double* totals,
+) noexcept nogil:
     add_rows(X, row_step, d, n, labels, weight, centroids, d, totals)
 
 

@@ -91,7 +91,8 @@ class Rows:
             mean += block.sum(axis=0, dtype=np.float64) / self.n
         variance = np.zeros(self.d)
         for _, block in self.blocks():
-            variance += np.square(block - mean).sum(axis=0) / self.n
+            difference = block - mean
+            variance += np.square(difference, out=difference).sum(axis=0) / self.n
         return mean, variance
 
     def standardised(self) -> Rows:

@@ -371,7 +371,9 @@ INLINE void V_LOAD_CHUNK(vec columns[CHUNK], const real *rows, ptrdiff_t stride)
         (void)stride;
         columns[f] = rows[f];
 #else
-        for (int i = 0; i < LANES; i++) columns[f][i] = rows[i * stride + f];
+        real lanes[LANES];
+        for (int i = 0; i < LANES; i++) lanes[i] = rows[i * stride + f];
+        columns[f] = V_LOAD(lanes);
 #endif
     }
 }
@@ -393,8 +395,11 @@ INLINE void V_LOAD_NARROW(vec *columns, int apart, const real *rows, ptrdiff_t d
 #if VECTOR_BYTES == 0
     (void)columns, (void)apart, (void)rows, (void)d; /* d < CHUNK = 1 never is */
 #else
-    for (ptrdiff_t f = 0; f < d; f++)
-        for (int i = 0; i < LANES; i++) columns[f * apart][i] = rows[i * d + f];
+    for (ptrdiff_t f = 0; f < d; f++) {
+        real lanes[LANES];
+        for (int i = 0; i < LANES; i++) lanes[i] = rows[i * d + f];
+        columns[f * apart] = V_LOAD(lanes);
+    }
 #endif
 }
 
