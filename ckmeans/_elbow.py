@@ -136,9 +136,9 @@ def calinski_harabasz(
         return np.where((ks > 1) & (ks < mass), between / within, np.nan)
 
 
-def all_options(given: dict[str, Any]) -> dict[str, Any]:
+def all_options(given: dict[str, Any], function: Any = kmeans) -> dict[str, Any]:
     """The options of kmeans(), those not given at their defaults."""
-    known = dict(list(inspect.signature(kmeans).parameters.items())[3:])
+    known = dict(list(inspect.signature(function).parameters.items())[3:])
     for name in given:
         if name not in known:
             raise TypeError(f"elbow() has no option {name!r}; it takes {sorted(known)}")

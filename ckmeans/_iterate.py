@@ -189,6 +189,10 @@ class Problem:
         self._each_segment(self.sweep.add)
         return self.sweep.residuals()
 
+    def measured(self) -> np.ndarray:
+        """The residuals of an assignment that measured them."""
+        return self.sweep.residuals()
+
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
         means, n_empty = self.sweep.means(centroids)
@@ -257,7 +261,7 @@ def lloyd(
     centroids, first = problem.begin_iterating(start, limits)
     for n_iter in range(first, limits.max_iter + 1):
         changed = problem.assign(centroids, measure=watched)
-        inertia = float(problem.sweep.residuals()[:, -1].sum()) if watched else math.nan
+        inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
         if changed:
             means, too_few = updated(problem, centroids)
         else:
@@ -275,7 +279,7 @@ def lloyd(
     if not fixed:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
-        residuals = problem.sweep.residuals()
+        residuals = problem.measured()
     sizes = problem.sizes(residuals)
     inertias = residuals[:, -1].copy()
     return Run(

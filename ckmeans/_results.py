@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def nearest_labels(rows: Rows, centroids: np.ndarray) -> np.ndarray:
+def nearest_labels(
+    rows: Rows, centroids: np.ndarray, n_threads: int | None = None
+) -> np.ndarray:
     """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
     packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
     labels = np.empty(rows.n, dtype=np.int32)
@@ -25,11 +27,11 @@ def nearest_labels(rows: Rows, centroids: np.ndarray) -> np.ndarray:
         block = rows.block(first, last)
         _lloyd.assign(block, centroids, packed, labels[first:last], upper2, lower2)
 
-    rows.each_block(assign, valid.threads(None))
+    rows.each_block(assign, valid.threads(n_threads))
     return labels
 
 
-def transformed(rows: Rows, centroids: np.ndarray) -> np.ndarray:
+def transformed(rows: Rows, centroids: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """Distance of each row to every centroid: (n, k) float64."""
     columns = _lloyd.columns_of(centroids)
     distances = np.empty((rows.n, len(centroids)))
@@ -38,11 +40,13 @@ def transformed(rows: Rows, centroids: np.ndarray) -> np.ndarray:
         block = rows.block(first, last, np.float64)
         _lloyd.all_distances(block, columns, distances[first:last])
 
-    rows.each_block(measure, valid.threads(None))
+    rows.each_block(measure, valid.threads(n_threads))
     return distances
 
 
-def own_distances2(rows: Rows, centroids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def own_distances2(
+    rows: Rows, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
+) -> np.ndarray:
     """Squared distance of each row to the centroid of its label: (n,) float64."""
     squares = np.empty(rows.n)
 
@@ -50,7 +54,7 @@ def own_distances2(rows: Rows, centroids: np.ndarray, labels: np.ndarray) -> np.
         block = rows.block(first, last)
         _lloyd.own_distances2(block, centroids, labels[first:last], squares[first:last])
 
-    rows.each_block(measure, valid.threads(None))
+    rows.each_block(measure, valid.threads(n_threads))
     return squares
 
 

@@ -86,14 +86,19 @@ def check_finite(
     bad = rows.first_bad(limit, n_threads)
     if bad is None:
         return
-    value = float(rows.X[bad])
+    raise bad_value(float(rows.X[bad]), _place(bad), name, limit, why)
+
+
+def bad_value(
+    value: float, place: str, name: str = "X", limit: float = LARGEST, why: str = ""
+) -> ValueError:
     if math.isfinite(value):
-        raise ValueError(
-            f"{name} must lie within +-{limit:g}{why}, got {value:g} at {_place(bad)}; "
+        return ValueError(
+            f"{name} must lie within +-{limit:g}{why}, got {value:g} at {place}; "
             "larger squared distances overflow"
         )
     found = "NaN" if math.isnan(value) else "infinity"
-    raise ValueError(f"{name} contains {found} at {_place(bad)}; drop or impute such rows")
+    return ValueError(f"{name} contains {found} at {place}; drop or impute such rows")
 
 
 def check_standardised(rows: Rows, name: str = "X") -> None:
@@ -177,25 +182,32 @@ def weights(sample_weight: Any, n: int) -> np.ndarray | None:
             row = int(np.argmax(wrong))
             raise ValueError(f"sample_weight must be {what}, got {array[row]} at row {row}")
     with np.errstate(over="ignore"):
-        total = float(array.sum())
-    if not 0 < total <= HEAVIEST:
+        check_total(float(array.sum()))
+    return array
+
+
+def check_total(weight: float) -> None:
+    if not 0 < weight <= HEAVIEST:
         raise ValueError(
             f"sample_weight must have a sum of at most {HEAVIEST:g}, and not zeros alone; "
-            f"got a sum of {total:g}"
+            f"got a sum of {weight:g}"
         )
-    return array
 
 
 def check_weighted(rows: Rows, weight: np.ndarray | None, n_threads: int = 1) -> None:
     """Heavy rows must be nearer to each other, so that weighted squared distances have a sum."""
     if weight is None or rows.scale is not None:  # standardised rows are near
         return
-    total = float(weight.sum())
-    # Two rows differ by up to twice the limit in each column.
-    limit = math.sqrt(sys.float_info.max / total / rows.d) / 4
+    limit, why = limit_of_weighted(float(weight.sum()), rows.d)
     if limit < LARGEST:
-        why = f" where sample_weight has a sum of {total:g}"
         check_finite(rows, n_threads=n_threads, limit=limit, why=why)
+
+
+def limit_of_weighted(total: float, d: int) -> tuple[float, str]:
+    """The largest magnitude of a value, and why, where weights have this sum."""
+    # Two rows differ by up to twice the limit in each column.
+    limit = math.sqrt(sys.float_info.max / total / d) / 4
+    return limit, f" where sample_weight has a sum of {total:g}"
 
 
 def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
