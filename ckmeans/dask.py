@@ -29,10 +29,11 @@ from ckmeans._scalable import Candidates, candidates, random_rows
 try:
     import dask
     import dask.array as da
+    from dask._task_spec import DataNode, List, Task, TaskRef
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 except ImportError as error:
-    raise ImportError("ckmeans.dask needs Dask: pip install 'ckmeans-lloyd[dask]'") from error
+    raise ImportError("ckmeans.dask needs Dask 2025.1 or later: pip install 'ckmeans-lloyd[dask]'") from error
 
 FAN_IN = 16  # totals that one task adds up
 METHODS = ("k-means||", "random")
@@ -437,11 +438,8 @@ class Blocks:
                 "ckmeans.kmeans takes what is in memory"
             )
         self.keys, self.base = tasks_of(X)
-        self.weights: list[Any] = [None] * len(self.keys)
-
-    @property
-    def n_chunks(self) -> int:
-        return len(self.keys)
+        self.n_chunks = len(self.keys)
+        self.weights: list[Any] = [None] * self.n_chunks
 
     def weigh(self, sample_weight: Any, sizes: np.ndarray) -> None:
         """Give each chunk the weights of its rows."""
@@ -474,10 +472,13 @@ class Blocks:
         array of `columns` (name, number, 0)."""
         name = f"ckmeans-{function.__name__.strip('_')}-{uuid.uuid4().hex}"
         end = (0,) if columns else ()
-        layer: dict[Any, Any] = {(name, "shared"): Shared(shared)}
+        tasks = [told(name, shared)]
         for number, key in enumerate(self.keys):
-            layer[(name, number, *end)] = (call, function, key, number, (name, "shared"))
-        return self._with(name, layer), name
+            block = TaskRef(key)
+            tasks.append(
+                Task((name, number, *end), function, block, number, TaskRef(tasks[0].key))
+            )
+        return self._with(name, tasks), name
 
     def reduced(
         self,
@@ -488,37 +489,33 @@ class Blocks:
     ) -> Any:
         """As `ckmeans._chunks.Chunks` has it, in one graph."""
         name = f"ckmeans-{function.__name__}-{uuid.uuid4().hex}"
-        layer: dict[Any, Any] = {(name, "shared"): Shared(shared)}
+        tasks = [told(name, shared)]
         level = []
         for number in range(self.n_chunks) if only is None else only:
-            layer[(name, 0, number)] = (
-                on_chunk, function, self.keys[number], self.weights[number], number,
-                (name, "shared"),
-            )  # fmt: skip
-            level.append((name, 0, number))
+            key, weight = (name, 0, number), self.weights[number]
+            block = [TaskRef(self.keys[number]), None if weight is None else TaskRef(weight)]
+            tasks.append(Task(key, on_chunk, function, *block, number, TaskRef(tasks[0].key)))
+            level.append(key)
         depth = 0
         while depth == 0 or len(level) > 1:
             depth += 1
             groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
             level = [(name, depth, i) for i in range(len(groups))]
-            layer |= {
-                key: (combine, group) for key, group in zip(level, groups, strict=True)
-            }
-        (value,) = dask.compute(Delayed(level[0], self._with(name, layer), layer=name))
+            for key, group in zip(level, groups, strict=True):
+                tasks.append(Task(key, combine, List(*map(TaskRef, group))))
+        (value,) = dask.compute(Delayed(level[0], self._with(name, tasks), layer=name))
         return value
 
-    def _with(self, name: str, layer: dict[Any, Any]) -> HighLevelGraph:
+    def _with(self, name: str, tasks: list[Any]) -> HighLevelGraph:
+        layers, needs = self.base.layers, self.base.dependencies
         return HighLevelGraph(
-            {**self.base.layers, name: layer},
-            {**self.base.dependencies, name: set(self.base.layers)},
+            {**layers, name: {task.key: task for task in tasks}}, {**needs, name: set(layers)}
         )
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all tasks of a graph are told: a task of its own, which each worker fetches once."""
-
-    value: Any
+def told(name: str, shared: Any) -> Any:
+    """What all tasks of a graph are told: a node of its own, which each worker fetches once."""
+    return DataNode((name, "shared"), shared)
 
 
 def tasks_of(collection: Any) -> tuple[list[Any], HighLevelGraph]:
@@ -528,12 +525,8 @@ def tasks_of(collection: Any) -> tuple[list[Any], HighLevelGraph]:
     return [one.key for one in delayed], HighLevelGraph.merge(*graphs.values())
 
 
-def call(function: Callable[..., Any], block: Any, number: int, shared: Shared) -> Any:
-    return function(block, number, shared.value)
-
-
 def on_chunk(
-    function: Callable[[Chunk, Any], Any], block: Any, weight: Any, number: int, shared: Shared
+    function: Callable[[Chunk, Any], Any], block: Any, weight: Any, number: int, shared: Any
 ) -> Any:
     rows = rows_of(block)
     if weight is not None:
@@ -543,7 +536,7 @@ def on_chunk(
                 f"sample_weight must have as many rows as X, got {len(weight)} for the "
                 f"{len(block)} of chunk {number}"
             )
-    return None if rows is None else function(Chunk(number, rows, weight), shared.value)
+    return None if rows is None else function(Chunk(number, rows, weight), shared)
 
 
 def rows_of(block: Any) -> Rows | None:
