@@ -8,6 +8,7 @@ between the iterations, so that a lost worker costs no more than its share of th
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 import uuid
 import warnings
@@ -35,7 +36,8 @@ try:
 except ImportError as error:
     raise ImportError("ckmeans.dask needs Dask 2025.1 or later: pip install 'ckmeans-lloyd[dask]'") from error
 
-FAN_IN = 16  # totals that one task adds up
+FAN_IN = 32  # totals that one task adds up
+SMALL = 1 << 16  # bytes; what tasks are told goes with each of them, unless it is larger
 METHODS = ("k-means||", "random")
 
 
@@ -472,12 +474,9 @@ class Blocks:
         array of `columns` (name, number, 0)."""
         name = f"ckmeans-{function.__name__.strip('_')}-{uuid.uuid4().hex}"
         end = (0,) if columns else ()
-        tasks = [told(name, shared)]
+        said, tasks = told(name, shared)
         for number, key in enumerate(self.keys):
-            block = TaskRef(key)
-            tasks.append(
-                Task((name, number, *end), function, block, number, TaskRef(tasks[0].key))
-            )
+            tasks.append(Task((name, number, *end), function, TaskRef(key), number, said))
         return self._with(name, tasks), name
 
     def reduced(
@@ -489,12 +488,12 @@ class Blocks:
     ) -> Any:
         """As `ckmeans._chunks.Chunks` has it, in one graph."""
         name = f"ckmeans-{function.__name__}-{uuid.uuid4().hex}"
-        tasks = [told(name, shared)]
+        said, tasks = told(name, shared)
         level = []
         for number in range(self.n_chunks) if only is None else only:
             key, weight = (name, 0, number), self.weights[number]
             block = [TaskRef(self.keys[number]), None if weight is None else TaskRef(weight)]
-            tasks.append(Task(key, on_chunk, function, *block, number, TaskRef(tasks[0].key)))
+            tasks.append(Task(key, on_chunk, function, *block, number, said))
             level.append(key)
         depth = 0
         while depth == 0 or len(level) > 1:
@@ -513,9 +512,13 @@ class Blocks:
         )
 
 
-def told(name: str, shared: Any) -> Any:
-    """What all tasks of a graph are told: a node of its own, which each worker fetches once."""
-    return DataNode((name, "shared"), shared)
+def told(name: str, shared: Any) -> tuple[Any, list[Any]]:
+    """What all tasks of a graph are told, and the tasks that this takes: none if it is small, else
+    one, whose value each worker fetches once; that costs two more messages in a row."""
+    if len(pickle.dumps(shared)) <= SMALL:
+        return shared, []
+    node = DataNode((name, "shared"), shared)
+    return TaskRef(node.key), [node]
 
 
 def tasks_of(collection: Any) -> tuple[list[Any], HighLevelGraph]:
