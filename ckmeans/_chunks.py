@@ -110,8 +110,8 @@ class ChunkedRows:
         self.ends = np.cumsum(sizes)
         self.n = int(sizes.sum())
         if not self.n:
-            raise ValueError("X must have at least one row and one column, got no rows in any chunk")
-        self.d = glances[0].d
+            raise ValueError("X must have at least one row, got none in any chunk")
+        self.d, self.mass = glances[0].d, float(self.n)
         for seen in glances:
             if seen.d != self.d:
                 raise ValueError(
@@ -128,8 +128,7 @@ class ChunkedRows:
                 place = f"chunk {seen.number}, row {row}, column {column} (row {first + row} of X)"
                 raise valid.bad_value(seen.value, place, limit=limit, why=why)
 
-    def check_weights(self) -> float:
-        """The sum of the weights, once they are known to be sound."""
+    def check_weights(self) -> None:
         self.weighted = True
         found = self.chunks.reduced(weigh, joined)
         for number, row, _, bad in found:
@@ -142,7 +141,7 @@ class ChunkedRows:
         limit, why = valid.limit_of_weighted(total, self.d)
         if limit < valid.LARGEST:
             self._refuse(self.chunks.reduced(glance, joined, limit), limit, why)
-        return total
+        self.mass = total
 
     def place(self, row: int) -> tuple[int, int]:
         """Chunk, and row in it, of a row."""
@@ -344,7 +343,8 @@ class ChunkedProblem(Problem):
         """Assign every row; returns how many changed their label where that is counted, else all
         where some may have."""
         before = self.assigned if self.watched else None
-        self.assigned, self.moved = np.ascontiguousarray(centroids), {}
+        self.assigned = np.ascontiguousarray(centroids)
+        self.moved: dict[int, int] = {}  # rows that fill emptied clusters
         self.found = self._totals(Step(self.assigned, self.reference, measure, before))
         unchanged = self.last is not None and np.array_equal(self.last, self.found.sums)
         self.last = self.found.sums
@@ -362,6 +362,10 @@ class ChunkedProblem(Problem):
     def residuals(self, centroids: np.ndarray) -> np.ndarray:
         self.found = self._totals(Step(np.ascontiguousarray(centroids), self.reference, True))
         return self.measured()
+
+    def inertias(self, centroids: np.ndarray) -> np.ndarray:
+        """Each cluster's weighted sum of squared distances."""
+        return self.residuals(centroids)[:, -1]
 
     def sizes(self, residuals: np.ndarray) -> np.ndarray:
         counts = self.found.counts

@@ -67,7 +67,7 @@ class KMeansResult:
     centroids : ndarray of shape (k, d), float64
         Means of the clusters, in the units of X.
     labels : ndarray of shape (n,), int32
-        Index of each row's nearest centroid, the lowest on ties.
+        Index of each row's nearest centroid, the lowest on ties. From `ckmeans.dask`, a Dask array.
     inertia : float
         Weighted sum of the rows' squared distances to their centroids.
     n_iter : int
@@ -109,11 +109,22 @@ class KMeansResult:
         return clusters_table(self)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties."""
+        """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties.
+
+        A Dask array for one, here and below.
+        """
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            return dask.predict(X, self)
         return nearest_labels(self._rows(X), self._computed_centroids())
 
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n, k), float64."""
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            return dask.transform(X, self)
         return transformed(self._rows(X), self._computed_centroids())
 
     def distances(self, X: Any) -> np.ndarray:
@@ -121,6 +132,10 @@ class KMeansResult:
 
         The anomaly score: large for rows unlike every cluster.
         """
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            return dask.distances(X, self)
         rows, centroids = self._rows(X), self._computed_centroids()
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return np.sqrt(squares, out=squares)
@@ -146,10 +161,11 @@ class KMeansResult:
         order = np.lexsort(keys)
         rank = np.empty(len(order), dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
+        lazy = valid.is_dask(self.labels)
         return replace(
             self,
             centroids=self.centroids[order],
-            labels=rank[self.labels],
+            labels=self.labels.map_blocks(rank.take) if lazy else rank[self.labels],  # type: ignore
             sizes=self.sizes[order],
             cluster_inertias=self.cluster_inertias[order],
         )

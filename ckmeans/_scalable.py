@@ -1,4 +1,4 @@
-"""k-means|| (Bahmani et al. 2012): few passes over rows in chunks draw many candidates at a time."""
+"""k-means|| (Bahmani et al. 2012): few passes over rows in chunks, each of which draws many."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def draw(chunk: Chunk, turn: Round) -> Drawn:
     """Rows of a chunk, each by a chance proportional to its weighted squared distance."""
     rows = chunk.rows
     assert rows is not None
-    mass = own_distances2(rows, turn.candidates,
-                          nearest_labels(rows, turn.candidates, n_threads=1), n_threads=1)  # fmt: skip
+    labels = nearest_labels(rows, turn.candidates, n_threads=1)
+    mass = own_distances2(rows, turn.candidates, labels, n_threads=1)
     if chunk.weight is not None:
         mass *= chunk.weight
     rng = np.random.default_rng([*turn.entropy, chunk.number])

@@ -52,6 +52,10 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     return array
 
 
+def is_dask(X: Any) -> bool:
+    return hasattr(X, "__dask_graph__")
+
+
 def refuse_masked(values: Any, name: str) -> None:
     """What is masked has no value: NumPy would hand out the one underneath."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():

@@ -21,7 +21,7 @@ import numpy as np
 from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._chunks import Chunk, ChunkedProblem, ChunkedRows
-from ckmeans._elbow import all_options, calinski_harabasz, cluster_numbers, knee_of
+from ckmeans._elbow import all_options, calinski_harabasz, cluster_numbers, knee_of, whole_inertia
 from ckmeans._iterate import Limits, Progress, Run, inertia_of, lloyd
 from ckmeans._results import ElbowResult, KMeansResult, nearest_labels, own_distances2, transformed
 from ckmeans._rows import Rows
@@ -34,7 +34,9 @@ try:
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 except ImportError as error:
-    raise ImportError("ckmeans.dask needs Dask 2025.1 or later: pip install 'ckmeans-lloyd[dask]'") from error
+    raise ImportError(
+        "ckmeans.dask needs Dask 2025.1 or later: pip install 'ckmeans-lloyd[dask]'"
+    ) from error
 
 FAN_IN = 32  # totals that one task adds up
 SMALL = 1 << 16  # bytes; what tasks are told goes with each of them, unless it is larger
@@ -121,12 +123,9 @@ def kmeans(
     """
     limits = checked_limits(n_init, max_iter, tol, callback)
     blocks = Blocks(X)
-    rows = ChunkedRows(blocks)
+    rows = weighted_rows(blocks, sample_weight)
     k = valid.clusters(k, rows.n)
     init = starting_centroids(init, k, rows.d)
-    if sample_weight is not None:
-        blocks.weigh(sample_weight, rows.sizes)
-        rows.check_weights()
     limits = with_shift(limits, tol, rows)
     rng = valid.generator(seed, wanted=isinstance(init, str))
 
@@ -142,7 +141,7 @@ def kmeans(
     return finished(blocks, rows, best, runs, limits.n_init)
 
 
-def predict(X: Any, result: KMeansResult | Any) -> da.Array:
+def predict(X: Any, result: KMeansResult | Any) -> Any:
     """Index of the nearest centroid of each row, the lowest on ties.
 
     Parameters
@@ -168,7 +167,7 @@ def predict(X: Any, result: KMeansResult | Any) -> da.Array:
     return model.over(Blocks(X), labels_in, np.int32)
 
 
-def transform(X: Any, result: KMeansResult | Any) -> da.Array:
+def transform(X: Any, result: KMeansResult | Any) -> Any:
     """Euclidean distance of each row to every centroid.
 
     Parameters
@@ -185,7 +184,7 @@ def transform(X: Any, result: KMeansResult | Any) -> da.Array:
     return model.over(Blocks(X), distances_in, np.float64, len(model.centroids))
 
 
-def distances(X: Any, result: KMeansResult | Any) -> da.Array:
+def distances(X: Any, result: KMeansResult | Any) -> Any:
     """Euclidean distance of each row to its nearest centroid: the anomaly score.
 
     Parameters
@@ -198,6 +197,23 @@ def distances(X: Any, result: KMeansResult | Any) -> da.Array:
     dask.array.Array of shape (n,), float64
     """
     return Model.of(result).over(Blocks(X), own_distances_in, np.float64)
+
+
+def inertia(X: Any, result: KMeansResult | Any, sample_weight: Any = None) -> float:
+    """Weighted sum of the rows' squared distances to their nearest centroids."""
+    rows = weighted_rows(Blocks(X), sample_weight)
+    centroids = Model.of(result).centroids
+    if rows.d != centroids.shape[1]:
+        raise ValueError(
+            f"X must have {centroids.shape[1]} columns like the fitted data, got {rows.d}"
+        )
+    return float(ChunkedProblem(rows).inertias(centroids).sum())
+
+
+def constant(X: Any, value: Any) -> Any:
+    """The same weight for every row."""
+    rows = ChunkedRows(Blocks(X))
+    return da.full(rows.n, float(value), chunks=(tuple(rows.sizes.tolist()),))
 
 
 def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResult:
@@ -236,7 +252,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     limited = [options[name] for name in ("n_init", "max_iter", "tol", "callback")]
     limits = checked_limits(*limited)
     blocks = Blocks(X)
-    rows = ChunkedRows(blocks)
+    rows = weighted_rows(blocks, options["sample_weight"])
     ks = cluster_numbers(ks, rows.n)
     if not isinstance(options["init"], str):
         raise ValueError(
@@ -244,10 +260,6 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
             f"{type(options['init']).__name__}"
         )
     init = starting_centroids(options["init"], ks[-1], rows.d)
-    mass = float(rows.n)
-    if options["sample_weight"] is not None:
-        blocks.weigh(options["sample_weight"], rows.sizes)
-        mass = rows.check_weights()
     limits = with_shift(limits, options["tol"], rows)
     rng = valid.generator(seed)
 
@@ -269,9 +281,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         results.append(finished(blocks, rows, smaller, runs, limits.n_init))
     inertias = np.minimum.accumulate([result.inertia for result in results])
     knee, reason = knee_of(np.array(ks), inertias)
-    once = Limits(1, 0.0, math.inf, None, 1)
-    whole = inertias[0] if ks[0] == 1 else lloyd(problem, problem.reference[None], once, 0).inertia
-    separation = calinski_harabasz(np.array(ks), inertias, whole, mass)
+    whole = inertias[0] if ks[0] == 1 else whole_inertia(problem, limits)
+    separation = calinski_harabasz(np.array(ks), inertias, whole, rows.mass)
     return ElbowResult(np.array(ks), inertias, knee, reason, tuple(results), separation)
 
 
@@ -280,6 +291,15 @@ def checked_limits(n_init: Any, max_iter: Any, tol: Any, callback: Any) -> Limit
     max_iter = min(valid.integer(max_iter, "max_iter", 1), sys.maxsize)
     valid.non_negative(tol, "tol")
     return Limits(max_iter, 0.0, math.inf, valid.watcher(callback), n_init)
+
+
+def weighted_rows(blocks: Blocks, sample_weight: Any) -> ChunkedRows:
+    """The rows, known to be sound, and so their weights."""
+    rows = ChunkedRows(blocks)
+    if sample_weight is not None:
+        blocks.weigh(sample_weight, rows.sizes)
+        rows.check_weights()
+    return rows
 
 
 def with_shift(limits: Limits, tol: Any, rows: ChunkedRows) -> Limits:
@@ -364,13 +384,14 @@ class Model:
         if isinstance(result, KMeansResult):
             centroids = np.ascontiguousarray(result.centroids, dtype=np.float64)
             return Model(centroids, result.offset, result.scale)
-        centroids = valid.as_matrix(result, "result")
-        return Model(valid.starting_centroids(centroids, *centroids.shape))
+        centroids = np.array(valid.as_matrix(result, "result"), dtype=np.float64, order="C")
+        valid.check_finite(Rows(centroids), "result")
+        return Model(centroids)
 
     def over(
         self, blocks: Blocks, function: Callable[..., np.ndarray], dtype: Any,
         columns: int | None = None, sizes: np.ndarray | None = None,
-    ) -> da.Array:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """function(rows, centroids) of every chunk, as a Dask array."""
         graph, name = blocks.each(of_model, (function, self, dtype, columns), columns is not None)
         known = blocks.sizes if sizes is None else tuple(sizes.tolist())

@@ -85,15 +85,32 @@ class CentroidEstimator(
 
     def predict(self, X: Any) -> np.ndarray:
         """Index of the nearest centroid of each row, shape (n_samples,), int32."""
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            check_is_fitted(self)
+            return dask.predict(X, self._centroids())
         return nearest_labels(self._rows(X), self._centroids())
 
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n_samples, n_clusters)."""
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            check_is_fitted(self)
+            return dask.transform(X, self._centroids())
         rows = self._rows(X)
         return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            check_is_fitted(self)
+            if isinstance(sample_weight, Real):
+                sample_weight = dask.constant(X, sample_weight)
+            return -dask.inertia(X, self._centroids(), sample_weight)
         rows, centroids = self._rows(X), self._centroids()
         weight = as_weights(sample_weight, rows.n)
         valid.check_weighted(rows, weight)
@@ -222,7 +239,8 @@ class KMeans(CentroidEstimator):
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features)
-            Rows, as `ckmeans.kmeans` takes them.
+            Rows, as `ckmeans.kmeans` takes them; or a Dask array or data frame, as
+            `ckmeans.dask.kmeans` does, which then makes `labels_` a Dask array.
         y : None
             Not used.
         sample_weight : array_like of shape (n_samples,) or number, optional
@@ -243,6 +261,8 @@ class KMeans(CentroidEstimator):
         sklearn.exceptions.ConvergenceWarning
             X has fewer distinct rows than n_clusters.
         """
+        if valid.is_dask(X):
+            return self._fit_dask(X, sample_weight)
         rows = self._checked(X, reset=True)
         k = self._clusters(len(rows))
         weight = as_weights(sample_weight, len(rows))
@@ -254,18 +274,49 @@ class KMeans(CentroidEstimator):
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
+        return self._keep_result(best, dtype_like(rows))
+
+    def _keep_result(self, best: KMeansResult, dtype: Any) -> KMeans:
         if not best.sizes.all():
             warnings.warn(
                 f"Number of distinct clusters ({np.count_nonzero(best.sizes)}) found smaller than "
-                f"n_clusters ({k}). Possibly due to duplicate points in X.",
+                f"n_clusters ({len(best.sizes)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._keep(best.centroids, dtype_like(rows))
+        self._keep(best.centroids, dtype)
         self.labels_ = best.labels
         self.inertia_ = best.inertia
         self.n_iter_ = best.n_iter
         return self
+
+    def _fit_dask(self, X: Any, sample_weight: Any) -> KMeans:
+        """The same over a Dask array or data frame; k-means|| stands in for k-means++."""
+        from ckmeans import dask
+
+        self._algorithm(self.n_clusters)
+        if callable(self.init) or self.refine is not None:
+            name = "init" if callable(self.init) else "refine"
+            raise ValueError(f"{name} must not be {getattr(self, name)!r} where X is from Dask")
+        if isinstance(sample_weight, Real):
+            sample_weight = None if sample_weight == 1 else dask.constant(X, sample_weight)
+        plus_plus = isinstance(self.init, str) and self.init == "k-means++"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", valid.ConvergenceWarning)
+            best = dask.kmeans(
+                X,
+                valid.integer(self.n_clusters, "n_clusters", 1),
+                int(check_random_state(self.random_state).randint(1 << 31)),
+                init="k-means||" if plus_plus else self.init,
+                n_init=self._n_starts(10),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                sample_weight=sample_weight,
+                callback=report_briefly if self.verbose else None,
+            )
+        self.n_features_in_ = best.centroids.shape[1]
+        single = getattr(X, "dtype", None) == np.float32
+        return self._keep_result(best, np.float32 if single else np.float64)
 
     def _results(
         self, rows: np.ndarray, k: int, weight: np.ndarray | None
@@ -319,6 +370,10 @@ def given_centers(init: Any, k: int, d: int) -> np.ndarray:
             f"features of the data {d}."
         )
     return centers
+
+
+def report_briefly(progress: Progress) -> None:
+    print(f"Iteration {progress.iteration - 1}, inertia {progress.inertia:.6g}.")
 
 
 def reporter(rows: np.ndarray, tol: float) -> Callable[[Progress], None]:
