@@ -546,7 +546,17 @@ def tasks_of(collection: Any) -> tuple[list[Any], HighLevelGraph]:
     """The keys of the chunks in order, and the graph that makes them."""
     delayed = np.ravel(collection.to_delayed()).tolist()
     graphs = {id(one.dask): one.dask for one in delayed}
-    return [one.key for one in delayed], HighLevelGraph.merge(*graphs.values())
+    graph = HighLevelGraph.merge(*graphs.values(), held(collection))
+    return [one.key for one in delayed], graph
+
+
+def held(collection: Any) -> dict[Any, Any]:
+    """What is persisted on workers: its optimised graph names it, but would let go of it."""
+    try:
+        from distributed import futures_of
+    except ImportError:
+        return {}
+    return {future.key: future for future in futures_of(collection)}
 
 
 def on_chunk(
