@@ -50,6 +50,7 @@ cdef struct Plan:
     const double* reference       # (d,)
     const double* centroids       # (k, d)
     int32_t* labels               # (n,)
+    const int32_t* before         # (n,) those before where `labels` are given, or NULL for none
     char* upper                   # (n,)
     char* lower                   # (n,)
     int n_panels
@@ -270,9 +271,15 @@ cdef Py_ssize_t assign_block(
     return changed_rows(w.before, p.labels + first, m, w.rows)
 
 
-cdef Py_ssize_t take_block(Py_ssize_t m, Work* w) noexcept nogil:
-    """All rows of a block change to the labels that they have; returns how many."""
+cdef Py_ssize_t take_block(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w
+) noexcept nogil:
+    """Rows of a block change to the labels that they have; returns how many: all, unless the
+    labels before are known."""
     cdef Py_ssize_t i
+    if p.before != NULL:
+        memcpy(w.before, p.before + first, m * sizeof(int32_t))
+        return changed_rows(w.before, p.labels + first, m, w.rows)
     memset(w.before, 0xFF, m * sizeof(int32_t))    # -1: from no cluster
     for i in range(m):
         w.rows[i] = <int32_t> i
@@ -357,7 +364,7 @@ cdef void sweep_rows(
         if p.mode == C_FILTER:
             count = assign_open(p, first, m, w, comparisons, _)
         else:
-            count = take_block(m, w) if p.mode == C_GIVEN else assign_block(p, first, m, w, _)
+            count = take_block(p, first, m, w) if p.mode == C_GIVEN else assign_block(p, first, m, w, _)
             comparisons[0] += m * p.k
         changed[0] += count
         if p.weight != NULL:
@@ -411,7 +418,7 @@ cdef class Sweep:
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
     cdef object kept, scratches, bounds_at
-    cdef int32_t[::1] label_view, order, rank
+    cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view
     cdef unsigned char[::1] bounds, panels, touched
     cdef double[:, ::1] moves, total_view
@@ -426,9 +433,8 @@ cdef class Sweep:
         self.kept = (source, weight)
         self.single = source.single
         p.n, p.d = source.n, source.d
-        p.source = &source.c
-        p.tiles = source.in_steps(&p.row_step, &p.column_step)
-        p.X = p.tiles if p.column_step == 1 else NULL
+        self.read_from(source)
+        p.before = NULL
         p.weight = NULL
         if weight is not None:
             weight_view = weight
@@ -445,6 +451,30 @@ cdef class Sweep:
         p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
         self.scratches = []
         p.k = 0
+
+    cdef int read_from(self, Source source) except -1:
+        cdef Plan* p = &self.plan
+        p.source = &source.c
+        p.tiles = source.in_steps(&p.row_step, &p.column_step)
+        p.X = p.tiles if p.column_step == 1 else NULL
+        return 0
+
+    def expect(self, Py_ssize_t n):
+        """Before begin(): there are n rows in all, which come in pieces."""
+        self.plan.n = n
+
+    def show(self, Source piece, int32_t[::1] labels, int32_t[::1] before):
+        """The rows that follow, from row 0 on in assign() and add(): their labels, which are
+        given, and those before. What a segment adds up does not depend on how it is cut into
+        pieces, as long as these begin at multiples of 4 rows."""
+        if piece.d != self.plan.d or piece.single != self.single:
+            raise ValueError("a piece must have the columns and the precision of the others")
+        if labels.shape[0] != piece.n or before.shape[0] != piece.n:
+            raise ValueError(f"labels must have shape ({piece.n},)")
+        self.kept = (piece, *self.kept[1:])
+        self.read_from(piece)
+        self.label_view, self.before_view = labels, before
+        self.plan.labels, self.plan.before = &labels[0], &before[0]
 
     def begin(self, Py_ssize_t k, labels=None):
         """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""

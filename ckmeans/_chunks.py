@@ -29,6 +29,7 @@ class Chunk(NamedTuple):
     number: int
     rows: Rows | None
     weight: np.ndarray | None
+    n_threads: int = 1
 
 
 class Chunks(Protocol):

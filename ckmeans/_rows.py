@@ -97,12 +97,16 @@ class Rows:
 
     def standardised(self) -> Rows:
         """The same rows with columns of mean 0 and standard deviation 1; constant ones stay."""
+        return Rows(self.X, *self.deviations())
+
+    def deviations(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is subtracted from the columns, and what they are divided by, to that end."""
         mean, variance = self.moments()
         deviation = np.sqrt(variance)
         # A constant column whose mean was rounded has a deviation of rounding size.
         constant = deviation <= 1e-14 * np.abs(mean) * np.sqrt(self.n)
         offset = np.where(constant, 0.0, mean)
-        return Rows(self.X, offset, np.where(constant | (deviation == 0), 1.0, deviation))
+        return offset, np.where(constant | (deviation == 0), 1.0, deviation)
 
     def computed(self, centroids: np.ndarray) -> np.ndarray:
         """Centroids in the units of X as they are computed with."""

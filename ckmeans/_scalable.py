@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._chunks import Chunk, ChunkedRows, added
+from ckmeans._chunks import Chunk, Chunks, added
 from ckmeans._kmeans import kmeans
 from ckmeans._results import nearest_labels, own_distances2
 
 ROUNDS = 5
 OVERSAMPLING = 2  # candidates a round, expected, as multiples of k
 RECLUSTERED = 3  # runs over the candidates, of which the best is kept
+
+
+class Population(Protocol):
+    """Rows to draw from."""
+
+    n: int
+    weighted: bool
+
+    @property
+    def chunks(self) -> Chunks: ...
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -59,8 +71,8 @@ def draw(chunk: Chunk, turn: Round) -> Drawn:
     """Rows of a chunk, each by a chance proportional to its weighted squared distance."""
     rows = chunk.rows
     assert rows is not None
-    labels = nearest_labels(rows, turn.candidates, n_threads=1)
-    mass = own_distances2(rows, turn.candidates, labels, n_threads=1)
+    labels = nearest_labels(rows, turn.candidates, chunk.n_threads)
+    mass = own_distances2(rows, turn.candidates, labels, chunk.n_threads)
     if chunk.weight is not None:
         mass *= chunk.weight
     rng = np.random.default_rng([*turn.entropy, chunk.number])
@@ -77,7 +89,7 @@ def draw(chunk: Chunk, turn: Round) -> Drawn:
 def weights_of(chunk: Chunk, candidates: np.ndarray) -> np.ndarray:
     """The weight of the rows nearest to each candidate: (m,)."""
     assert chunk.rows is not None
-    labels = nearest_labels(chunk.rows, candidates, n_threads=1)
+    labels = nearest_labels(chunk.rows, candidates, chunk.n_threads)
     return np.bincount(labels, weights=chunk.weight, minlength=len(candidates)).astype(np.float64)
 
 
@@ -100,7 +112,7 @@ class Candidates:
             ).centroids
 
 
-def candidates(rows: ChunkedRows, k: int, rng: Any) -> Candidates:
+def candidates(rows: Population, k: int, rng: Any) -> Candidates:
     """About 2 k candidates from each of 5 rounds, more where these were fewer than k."""
     points = first_row(rows, rng)
     turn = 0
@@ -114,26 +126,24 @@ def candidates(rows: ChunkedRows, k: int, rng: Any) -> Candidates:
     return Candidates(points, rows.chunks.reduced(weights_of, added, points))
 
 
-def first_row(rows: ChunkedRows, rng: Any) -> np.ndarray:
+def first_row(rows: Population, rng: Any) -> np.ndarray:
     """One row by its weight: (1, d)."""
     if not rows.weighted:
         return rows[rng.integers(rows.n, size=1)]
     return random_rows(rows, 1, rng)
 
 
-def random_rows(rows: ChunkedRows, k: int, rng: Any) -> np.ndarray:
+def random_rows(rows: Population, k: int, rng: Any) -> np.ndarray:
     """k distinct rows, by their weights where they have some."""
     if not rows.weighted:
         return rows[rng.choice(rows.n, size=k, replace=False)]
     entropy = tuple(int(word) for word in rng.integers(1 << 32, size=4))
-    shared = (k, rows.d, entropy)
-    drawn = rows.chunks.reduced(smallest_in, smallest, shared)
-    return drawn.rows
+    return rows.chunks.reduced(smallest_in, smallest, (k, entropy)).rows
 
 
-def smallest_in(chunk: Chunk, shared: tuple[int, int, tuple[int, ...]]) -> Drawn:
+def smallest_in(chunk: Chunk, shared: tuple[int, tuple[int, ...]]) -> Drawn:
     """The k rows of smallest E / weight (Efraimidis & Spirakis 2006)."""
-    k, _, entropy = shared
+    k, entropy = shared
     rows = chunk.rows
     assert rows is not None and chunk.weight is not None
     rng = np.random.default_rng([*entropy, chunk.number])
