@@ -34,6 +34,7 @@ MODEL_FORMAT = "ckmeans model 1"
 
 SPREAD_RATIO = 100  # standard deviations further apart than this call for --scale
 SHOWN_CLUSTERS = 50
+WRITTEN = 1 << 20  # labels written at once
 SHOWN_COLUMNS = 6
 LONG_WORK = 1.0  # seconds before a progress bar appears
 
@@ -82,7 +83,7 @@ def demo(out: str) -> None:
 def fit(
     file: str, k: int, columns: str | None, array: str | None, header: bool | None, seed: int,
     n_init: int, refine: bool, scale: bool, max_iter: int, tol: float, threads: int | None,
-    labels: str | None, model: str | None, plot: str | None,
+    labels: str | None, model: str | None, plot: str | None, init: str | None, out_of_core: bool,
 ) -> None:
     """Cluster the rows of FILE into K clusters."""
     from ckmeans import kmeans
@@ -90,16 +91,30 @@ def fit(
     outputs = writable_outputs(
         file, {"--labels": (labels, LABELS), "--model": (model, MODELS), "--plot": (plot, FIGURES)}
     )
-    table = read_table(file, column_list(columns), array, header)
-    hint_at_scale(table, scale)
+    options: dict[str, Any] = {
+        "n_init": n_init, "max_iter": max_iter, "tol": tol, "scale": "std" if scale else None,
+        "n_threads": threads,
+    }
+    if init is not None:
+        options["init"] = starting_centroids(init)
+    if out_of_core:
+        if refine or plot or array or header is not None:
+            raise ValueError("--refine, --plot, --array and --header do not go with --out-of-core")
+        table = streamed_table(file, column_list(columns))
+    else:
+        table = read_table(file, column_list(columns), array, header)
+        hint_at_scale(table, scale)
 
     started = time.perf_counter()
     with progress_bar("k-means") as callback:
-        result = kmeans(
-            table.rows, k, seed, n_init=n_init, refine="swap" if refine else None,
-            max_iter=max_iter, tol=tol, scale="std" if scale else None, n_threads=threads,
-            callback=callback,
-        )
+        if out_of_core:
+            from ckmeans.out_of_core import kmeans as streamed
+
+            names = column_list(columns)
+            result = streamed(file, k, seed, columns=names, callback=callback, **options)
+        else:
+            options["refine"] = "swap" if refine else None
+            result = kmeans(table.rows, k, seed, callback=callback, **options)
     print_clusters(result, table, time.perf_counter() - started, summary(file, table, f"k = {k}"))
 
     if "--labels" in outputs:
@@ -109,6 +124,25 @@ def fit(
     if "--plot" in outputs:
         draw_clusters(outputs["--plot"], result, table)
     say_written(outputs)
+
+
+def streamed_table(file: str, columns: list[str] | None) -> Table:
+    """The shape and the names of what is read a piece at a time."""
+    from ckmeans.out_of_core import reader_of
+
+    if not os.path.isdir(file):
+        suffix_of(file, (".npy", ".parquet"), "FILE with --out-of-core")
+    reader = reader_of(file, columns)
+    # One element stands for all.
+    return Table(np.broadcast_to(reader.dtype.type(0), (reader.n, reader.d)), reader.names)
+
+
+def starting_centroids(path: str) -> np.ndarray:
+    """Those of a model, or the matrix of a .npy file."""
+    if suffix_of(path, (".npy", *MODELS), "--init") == ".npy":
+        with open(path, "rb") as file:
+            return read_array(file, path, None)
+    return read_model(path)[0].centroids
 
 
 def elbow_of(
@@ -524,9 +558,15 @@ def write_labels(path: str, labels: np.ndarray) -> None:
             import pyarrow as pa
             from pyarrow import parquet
 
-            parquet.write_table(pa.table({"label": labels}), file)
+            schema = pa.schema([("label", pa.from_numpy_dtype(labels.dtype))])
+            with parquet.ParquetWriter(file, schema) as writer:
+                for first in range(0, len(labels), WRITTEN):
+                    some = pa.array(np.asarray(labels[first : first + WRITTEN]))
+                    writer.write_table(pa.table([some], schema))
         else:
-            file.write((("label\n" if suffix == ".csv" else "") + lines(labels)).encode())
+            file.write(b"label\n" if suffix == ".csv" else b"")
+            for first in range(0, len(labels), WRITTEN):
+                file.write(lines(labels[first : first + WRITTEN]).encode())
 
 
 def write_model(path: str, result: Any, names: list[str] | None) -> None:
@@ -801,6 +841,9 @@ def command_line() -> Any:
                 option("--labels", help=labels),
                 option("--model", help="Write the model, for predict (.npz)."),
                 option("--plot", help=f"Draw the clusters {figure}"),
+                option("--init", help="Starting centroids: a model, or a K-row matrix (.npy)."),
+                option("--out-of-core", is_flag=True,
+                       help="Read FILE (.npy, .parquet or a folder of these) a piece at a time."),
             ]),
             click.Command("elbow", callback=elbow_of, help=elbow_of.__doc__, params=[
                 *reading(),

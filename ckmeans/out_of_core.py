@@ -61,8 +61,7 @@ def kmeans(
         Names of the columns of Parquet files, or positions in arrays; all by default.
     init : {"k-means||", "random"} or array_like of shape (k, d)
         Scalable k-means++ (5 rounds of about 2 k candidates), k distinct rows, or the starting
-        centroids: with these the result has the same bits as that of `ckmeans.kmeans`, unless
-        that warns of empty clusters.
+        centroids, with which the result has the same bits as that of `ckmeans.kmeans`.
     n_init, max_iter, tol, scale, max_seconds, n_threads, callback
         As `ckmeans.kmeans` takes them.
 
@@ -326,6 +325,7 @@ class Reader(Protocol):
     n: int
     d: int
     dtype: np.dtype[Any]
+    names: list[str] | None  # of the columns, where they have some
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Rows first..last-1."""
@@ -390,6 +390,7 @@ class Array:
     """An array in memory or mapped."""
 
     name = "X"
+    names: list[str] | None = None
 
     def __init__(self, X: np.ndarray, columns: list[str] | None) -> None:
         self.X, self.dtype = X, X.dtype
@@ -466,16 +467,17 @@ class Parquet:
         except pa.ArrowException as error:
             raise ValueError(f"{path} is not a readable .parquet file: {error}") from error
         schema = self.file.schema_arrow
-        self.columns = [name for name in schema.names if not name.startswith("__index_level_")]
+        names = [name for name in schema.names if not name.startswith("__index_level_")]
         if columns is not None:
             for name in columns:
                 if schema.names.count(name) != 1:
                     raise ValueError(f"{path} has no column '{name}'; its columns are "
                                      f"{', '.join(schema.names)}")  # fmt: skip
-            self.columns = list(columns)
-        self.n, self.d = self.file.metadata.num_rows, len(self.columns)
+            names = list(columns)
+        self.names: list[str] | None = names
+        self.n, self.d = self.file.metadata.num_rows, len(names)
         kinds = []
-        for name in self.columns:
+        for name in names:
             kind = schema.field(name).type
             if pa.types.is_decimal(kind):
                 kind = pa.float64()
@@ -500,7 +502,7 @@ class Parquet:
         waiting = iter(cuts)
         first, last = next(waiting)
         found = np.empty((last - first, self.d), dtype=self.dtype)
-        for batch in self.file.iter_batches(size, groups, self.columns, use_threads=False):
+        for batch in self.file.iter_batches(size, groups, self.names, use_threads=False):
             end = at + batch.num_rows
             while first < end:
                 low, high = max(first, at), min(last, end)
@@ -526,7 +528,7 @@ class Parquet:
             out[: len(column), place] = column.to_numpy(zero_copy_only=False)
 
     def title(self, column: int) -> str:
-        return f"'{self.columns[column]}'"
+        return f"'{self.names[column]}'" if self.names else str(column)
 
 
 class Joined:
@@ -541,12 +543,13 @@ class Joined:
                     f"{name} must hold files of the same columns and dtype, got {first.d} of "
                     f"{first.dtype} in {first.name} and {part.d} of {part.dtype} in {part.name}"
                 )
-            if getattr(part, "columns", None) != getattr(first, "columns", None):
+            if part.names != first.names:
                 raise ValueError(f"{part.name} has other columns than {first.name}")
         self.ends = np.cumsum([0] + [part.n for part in parts])
         self.n, self.d, self.dtype = int(self.ends[-1]), first.d, first.dtype
-        if not self.n:
-            raise ValueError(f"{name} has no rows")
+        self.names = first.names
+        if not self.n or not self.d:
+            raise ValueError(f"{name} has no {'columns' if self.n else 'rows'}")
 
     def read(self, first: int, last: int) -> np.ndarray:
         return next(self.stream([(first, last)]))

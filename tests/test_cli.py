@@ -541,3 +541,41 @@ def test_progress_is_drawn_on_a_terminal_once_the_work_is_long(monkeypatch):
 def test_no_progress_off_a_terminal():
     with cli.progress_bar("k-means") as callback:
         assert callback is None
+
+
+def test_fit_out_of_core(capsys):
+    """The model and the labels of the run in memory from the same start."""
+    rows = xclara()
+    np.save("X.npy", rows)
+    np.save("start.npy", rows[[0, 1000, 2500]])
+    pa.parquet.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1]}), "X.parquet")
+    os.mkdir("parts")
+    for i, part in enumerate(np.array_split(rows, 3)):
+        np.save(f"parts/{i}.npy", part)
+    start = ("--init", "start.npy", "-k", 3)
+    succeeds(capsys, "fit", "X.npy", *start, "--labels", "m.csv", "--model", "m.npz")
+    with np.load("m.npz") as saved:
+        expected = saved["centroids"]
+    for file in ("X.npy", "X.parquet", "parts"):
+        for labels in ("l.csv", "l.txt", "l.npy", "l.parquet"):
+            out = succeeds(capsys, "fit", file, *start, "--out-of-core", "--labels", labels,
+                           "--model", "o.npz")  # fmt: skip
+        assert "3,000 rows, 2 columns" in out
+        assert content_of("l.csv") == content_of("m.csv")
+        assert content_of("l.txt") == content_of("m.csv")[6:]
+        assert lines_of(np.load("l.npy")) == content_of("l.txt")
+        stored = pa.parquet.read_table("l.parquet")["label"].to_numpy()
+        assert lines_of(stored) == content_of("l.txt")
+        with np.load("o.npz") as saved:
+            np.testing.assert_array_equal(saved["centroids"], expected)
+    out = succeeds(capsys, "fit", "X.npy", "-k", 3, "--init", "m.npz")
+    assert "converged" in out
+    succeeds(capsys, "fit", "X.parquet", "-k", 3, "--out-of-core", "--columns", "b", "--scale")
+    assert "--plot" in fails(capsys, "fit", "X.npy", "-k", 3, "--out-of-core", "--plot", "p.png")
+    written("t.csv", ROWS)
+    assert "must end in .npy, .parquet" in fails(capsys, "fit", "t.csv", "-k", 2, "--out-of-core")
+    assert "init must have shape (2, 2)" in fails(capsys, "fit", "X.npy", "-k", 2, *start[:2])
+
+
+def lines_of(labels):
+    return "".join(f"{label}\n" for label in labels)
