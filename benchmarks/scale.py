@@ -61,7 +61,7 @@ def compare(rounds=3):
     for name in ("ours", "dask-ml"):
         whole = median[name, 1 + ITERATIONS]
         each = (whole - median[name, 1]) / ITERATIONS
-        print(f"{name:8} fit of {1 + ITERATIONS} iterations {whole:7.3f}   an iteration {each:7.3f}")
+        print(f"{name:8} fit of {1 + ITERATIONS} iterations {whole:7.3f}, an iteration {each:6.3f}")
     whole = median["dask-ml", 1 + ITERATIONS] / median["ours", 1 + ITERATIONS]
     each = (median["dask-ml", 1 + ITERATIONS] - median["dask-ml", 1]) / (
         median["ours", 1 + ITERATIONS] - median["ours", 1]
@@ -84,8 +84,8 @@ def overhead(X, start):
     work = statistics.median(seconds(lambda: assigned(chunk, step)) for _ in range(9))
     work *= X.numblocks[0] / 2
     print(
-        f"{X.shape[0]:>9} rows in {X.numblocks[0]:4} chunks: an iteration {1e3 * whole:6.1f} ms, "
-        f"its work on each of two workers {1e3 * work:6.1f} ms, the rest {1e3 * (whole - work):6.1f} ms"
+        f"{X.shape[0]:>9} rows in {X.numblocks[0]:4} chunks: an iteration {1e3 * whole:6.1f} ms, its "
+        f"work on each of two workers {1e3 * work:6.1f}, the rest {1e3 * (whole - work):6.1f}"
     )
 
 

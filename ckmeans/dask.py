@@ -118,8 +118,8 @@ def kmeans(
     >>> result = kmeans(X, 3, seed=0).sorted(by="size")
     >>> result.sizes.tolist()
     [1149, 952, 899]
-    >>> result.labels
-    dask.array<..., shape=(3000,), dtype=int32, chunksize=(1000,), chunktype=numpy.ndarray>
+    >>> result.labels.chunks
+    ((1000, 1000, 1000),)
     """
     limits = checked_limits(n_init, max_iter, tol, callback)
     blocks = Blocks(X)
