@@ -84,8 +84,8 @@ def overhead(X, start):
     work = statistics.median(seconds(lambda: assigned(chunk, step)) for _ in range(9))
     work *= X.numblocks[0] / 2
     print(
-        f"{X.shape[0]:>9} rows in {X.numblocks[0]:4} chunks: an iteration {1e3 * whole:6.1f} ms, its "
-        f"work on each of two workers {1e3 * work:6.1f}, the rest {1e3 * (whole - work):6.1f}"
+        f"{X.shape[0]:>9} rows in {X.numblocks[0]:4} chunks: an iteration {1e3 * whole:6.1f} ms, "
+        f"work of each of two workers {1e3 * work:6.1f}, the rest {1e3 * (whole - work):6.1f}"
     )
 
 

@@ -53,7 +53,9 @@ _HOME = {
     "kmeans_batch": "_batch",
     "show_config": "_config",
     "silhouette": "_quality",
+    "dask": "",
     "datasets": "",
+    "out_of_core": "",
 }
 
 

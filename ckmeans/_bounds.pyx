@@ -364,7 +364,10 @@ cdef void sweep_rows(
         if p.mode == C_FILTER:
             count = assign_open(p, first, m, w, comparisons, _)
         else:
-            count = take_block(p, first, m, w) if p.mode == C_GIVEN else assign_block(p, first, m, w, _)
+            if p.mode == C_GIVEN:
+                count = take_block(p, first, m, w)
+            else:
+                count = assign_block(p, first, m, w, _)
             comparisons[0] += m * p.k
         changed[0] += count
         if p.weight != NULL:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -132,6 +133,7 @@ class StoredLabels:
     def __init__(self, n: int) -> None:
         self.n = n
         self.file = tempfile.TemporaryFile(prefix="ckmeans-", buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
         self.clear()
 
     def clear(self) -> None:
@@ -414,6 +416,7 @@ class ArrayFile(Array):
     def __init__(self, path: str, columns: list[str] | None) -> None:
         self.name = path
         self.file = open(path, "rb", buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
         try:
             version = np.lib.format.read_magic(self.file)
             header = (

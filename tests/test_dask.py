@@ -275,6 +275,21 @@ def test_bad_arguments():
         ckd.elbow(lazy, 3, scale="std")
 
 
+def test_the_module_is_reached_through_the_package():
+    code = "import ckmeans, sys; assert 'dask' not in sys.modules; ckmeans.dask.kmeans"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_dask_the_error_names_the_extra():
+    code = """
+import sys
+sys.modules["dask"] = None
+import ckmeans.dask
+"""
+    program = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ckmeans-lloyd[dask]" in program.stderr.splitlines()[-1]
+
+
 def test_the_estimator_hands_over():
     lazy = chunked(X.astype("f4"))
     model = ckmeans.KMeans(6, random_state=0).fit(lazy)
