@@ -395,6 +395,8 @@ def test_a_worker_that_joins_late(client, cluster, expected):
             client.wait_for_workers(3)
 
     same_bits(ckd.kmeans(lazy, 6, 1, callback=join), expected)
+    del lazy
+    nothing_left(cluster)
     cluster.scale(2)
 
 
