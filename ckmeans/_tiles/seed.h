@@ -396,7 +396,7 @@ INLINE void NAME(gain_wide)(const NAME(wide_rows) *w, double *totals, const int 
                 NAME(gain_row)(w, PLACE(w->listed, i + r), sums[r], gained, lanes);
         }
         EACH(v, vectors) V_STORE(sums_of_lanes + v * LANES, gained[v]);
-        for (ptrdiff_t j = 0; j < w->gains->t; j++) totals[j] += sums_of_lanes[j * beside];
+        for (int j = 0; j < lanes && j < w->gains->t; j++) totals[j] += sums_of_lanes[j * beside];
     }
 }
 
