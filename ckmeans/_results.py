@@ -161,11 +161,12 @@ class KMeansResult:
         order = np.lexsort(keys)
         rank = np.empty(len(order), dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        lazy = valid.is_dask(self.labels)
+        labels: Any = self.labels
+        lazy = valid.is_dask(labels)
         return replace(
             self,
             centroids=self.centroids[order],
-            labels=self.labels.map_blocks(rank.take) if lazy else rank[self.labels],  # type: ignore
+            labels=labels.map_blocks(rank.take) if lazy else rank[labels],
             sizes=self.sizes[order],
             cluster_inertias=self.cluster_inertias[order],
         )

@@ -1,5 +1,6 @@
 """Settings and fixtures of every test."""
 
+import importlib.util
 import os
 
 import pytest
@@ -21,6 +22,11 @@ for name, number in EXAMPLES.items():
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 settings.load_profile("quick")
+
+# Some platforms have no scikit-learn to install.
+collect_ignore = (
+    [] if importlib.util.find_spec("sklearn") else ["test_estimator.py", "test_minibatch.py"]
+)
 
 LEVELS = ("baseline", "avx2", "avx512")
 

@@ -42,6 +42,7 @@ def test_a_start_in_one_corner_ends_with_a_centroid_in_every_cluster():
     assert_fixed_point(X, result)
 
 
+@pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 3), st.booleans())
 def test_never_worse(seed, k, d, weighted):
     rng = np.random.default_rng(seed)
