@@ -58,6 +58,8 @@ def is_dask(X: Any) -> bool:
 
 def refuse_masked(values: Any, name: str) -> None:
     """What is masked has no value: NumPy would hand out the one underneath."""
+    if not isinstance(values, np.ndarray) or type(values) is np.ndarray:
+        return  # the others need not import numpy.ma, which takes as long as the first fit
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         where = np.argwhere(np.ma.getmaskarray(values))[0]
         raise ValueError(f"{name} is masked at {_place(where)}; drop or impute such rows")
