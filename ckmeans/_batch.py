@@ -18,6 +18,7 @@ from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
 from ckmeans._seeding import Seeding
 from ckmeans._source import Source
+from ckmeans._spawn import Children
 
 CHUNK = 1 << 19  # products in an iteration of the problems that are handed out together
 
@@ -233,10 +234,7 @@ class Batch:
     ) -> None:  # fmt: skip
         self.X, self.k, self.init, self.result = X, k, init, result
         self.n_init, self.max_iter, self.tol = n_init, max_iter, tol
-        self.children = None
-        if isinstance(init, str):
-            parent = valid.generator(seed).bit_generator
-            self.bit_generator, self.children = type(parent), parent.seed_seq.spawn(len(X))
+        self.children = Children(seed, len(X)) if isinstance(init, str) else None
         self.too_few: list[int] = []  # problems with fewer distinct rows than k
         self.workers: list[Worker] = []
 
@@ -261,19 +259,14 @@ class Batch:
         strided = self.X.strides[0] % self.X.itemsize == 0
         return small and strided and not (named and (self.init == "random" or d == 1))
 
-    def generator(self, i: int) -> Any:
-        assert self.children is not None
-        return np.random.Generator(self.bit_generator(self.children[i]))
-
     def one(self, i: int, n_threads: int) -> None:
         """Problem i as kmeans() does it."""
         rows = Rows(self.X[i])
         shift = self.tol * rows.mean_variance() if self.tol else 0.0
         limits = Limits(self.max_iter, shift, math.inf, None, self.n_init)
         problem = Problem(rows, None, None, n_threads)
-        named = isinstance(self.init, str)
-        rng = self.generator(i) if named else None
-        init = self.init if named else np.array(self.init[i])
+        rng = self.children.generator(i) if self.children else None
+        init = self.init if self.children else np.array(self.init[i])
         best: Run | None = None
         inertias: list[float] = []
         for start in starts(rows, self.k, rng, None, init, self.n_init, n_threads):
@@ -317,10 +310,9 @@ class Worker:
         m, stride, seeded = last - first, batch.X.strides[0], self.seeded
         n_runs = batch.n_init if seeded else 1
         per_run = 1 + (k - 1) * self.n_candidates if seeded else 0
-        if seeded:
+        if batch.children:
             uniforms = np.empty((m, n_runs, per_run))
-            for i in range(m):
-                batch.generator(first + i).random(out=uniforms[i])
+            batch.children.uniforms(first, uniforms.reshape(m, -1))
         shifts = np.zeros(m)
         if batch.tol:
             shifts[:] = [Rows(x).mean_variance() * batch.tol for x in batch.X[first:last]]

@@ -33,3 +33,7 @@ class Seeding:
         self, first: int, stride: int, uniforms: NDArray[np.float64],
         centroids: NDArray[np.float64], owners: NDArray[np.int32], reached: NDArray[np.uint8],
     ) -> None: ...
+
+def spawned_uniforms(
+    pool: NDArray[np.uint32], n_words: int, first: int, uniforms: NDArray[np.float64]
+) -> None: ...

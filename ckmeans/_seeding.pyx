@@ -10,7 +10,7 @@ Where rows are wide, the triangle inequality leaves out those too near to their 
 """
 cimport cython
 from libc.math cimport INFINITY, fabs, frexp, isfinite, ldexp
-from libc.stdint cimport int32_t, uint32_t, uintptr_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -619,3 +619,103 @@ cdef class Seeding:
         p.X = origin if in_place else NULL
         p.owner = &self.owner_view[0]
         self.scratches.append(scratch)
+
+
+# The uniform numbers of many generators, without an object for each: numpy.random.SeedSequence
+# (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _batch.py compares the
+# first child with NumPy's own.
+
+cdef enum:
+    POOL = 4
+
+cdef struct Hash:
+    uint32_t constant, multiplier
+
+cdef struct PCG64:
+    uint64_t high, low                        # state
+    uint64_t increment_high, increment_low
+
+cdef uint32_t ENTROPY_START = 0x43b0d7e5u, ENTROPY_MULTIPLIER = 0x931e8875u
+cdef uint32_t STATE_START = 0x8b51f9ddu, STATE_MULTIPLIER = 0x58f38dedu
+cdef uint64_t PCG_HIGH = 0x2360ed051fc65da4u, PCG_LOW = 0x4385df649fccf645u
+
+
+cdef inline uint32_t hashed(uint32_t word, Hash* h) noexcept nogil:
+    word ^= h.constant
+    h.constant *= h.multiplier
+    word *= h.constant
+    return word ^ (word >> 16)
+
+
+cdef inline uint32_t mixed(uint32_t a, uint32_t b) noexcept nogil:
+    cdef uint32_t word = 0xca01f9ddu * a - 0x4973f715u * b
+    return word ^ (word >> 16)
+
+
+cdef inline uint64_t high_product(uint64_t a, uint64_t b) noexcept nogil:
+    """The upper half of the 128 bits of a * b."""
+    cdef uint64_t low_mask = 0xffffffffu
+    cdef uint64_t a1 = a >> 32, a0 = a & low_mask, b1 = b >> 32, b0 = b & low_mask
+    cdef uint64_t middle = a1 * b0 + (a0 * b0 >> 32)
+    cdef uint64_t other = a0 * b1 + (middle & low_mask)
+    return a1 * b1 + (middle >> 32) + (other >> 32)
+
+
+cdef inline void pcg_step(PCG64* g) noexcept nogil:
+    cdef uint64_t low = g.low * PCG_LOW
+    g.high = high_product(g.low, PCG_LOW) + g.high * PCG_LOW + g.low * PCG_HIGH
+    g.low = low + g.increment_low
+    g.high += g.increment_high + (g.low < low)
+
+
+cdef inline double pcg_uniform(PCG64* g) noexcept nogil:
+    """The next number in [0, 1)."""
+    pcg_step(g)
+    cdef uint64_t word = g.high ^ g.low
+    cdef int turn = <int> (g.high >> 58)
+    word = (word >> turn) | (word << (-turn & 63))
+    return <double> (word >> 11) * (1.0 / 9007199254740992.0)
+
+
+cdef PCG64 pcg_of_child(const uint32_t* parent, uint32_t constant, uint32_t key) noexcept nogil:
+    """PCG64 seeded by the child `key` of the sequence whose pool is `parent`."""
+    cdef uint32_t[POOL] pool
+    cdef uint64_t[POOL] words
+    cdef Hash h
+    cdef PCG64 g
+    cdef uint32_t low
+    cdef int i
+    h.constant, h.multiplier = constant, ENTROPY_MULTIPLIER
+    for i in range(POOL):
+        pool[i] = mixed(parent[i], hashed(key, &h))
+    h.constant, h.multiplier = STATE_START, STATE_MULTIPLIER
+    for i in range(POOL):
+        low = hashed(pool[2 * i % POOL], &h)
+        words[i] = low | <uint64_t> hashed(pool[(2 * i + 1) % POOL], &h) << 32
+    g.high = g.low = 0
+    g.increment_high = words[2] << 1 | words[3] >> 63
+    g.increment_low = words[3] << 1 | 1
+    pcg_step(&g)
+    g.low += words[1]
+    g.high += words[0] + (g.low < words[1])
+    pcg_step(&g)
+    return g
+
+
+def spawned_uniforms(
+    const uint32_t[::1] pool,       # in   (4,) of the parent's SeedSequence
+    Py_ssize_t n_words,             # in   of the parent's entropy and spawn key, 4 at least
+    uint32_t first,                 # in   spawn key of the first child
+    double[:, ::1] uniforms,        # out  (children, numbers)
+):
+    """The first numbers of ``Generator(PCG64(child)).random()`` for children in a row."""
+    cdef Py_ssize_t i, j
+    cdef uint32_t constant = ENTROPY_START
+    cdef PCG64 g
+    with nogil:
+        for i in range(POOL * n_words):
+            constant *= ENTROPY_MULTIPLIER
+        for i in range(uniforms.shape[0]):
+            g = pcg_of_child(&pool[0], constant, first + <uint32_t> i)
+            for j in range(uniforms.shape[1]):
+                uniforms[i, j] = pcg_uniform(&g)
