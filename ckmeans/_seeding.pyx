@@ -709,11 +709,11 @@ def spawned_uniforms(
     double[:, ::1] uniforms,        # out  (children, numbers)
 ):
     """The first numbers of ``Generator(PCG64(child)).random()`` for children in a row."""
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, _word
     cdef uint32_t constant = ENTROPY_START
     cdef PCG64 g
     with nogil:
-        for i in range(POOL * n_words):
+        for _word in range(POOL * n_words):
             constant *= ENTROPY_MULTIPLIER
         for i in range(uniforms.shape[0]):
             g = pcg_of_child(&pool[0], constant, first + <uint32_t> i)
