@@ -416,7 +416,7 @@ def test_distances_beyond_float32(level, algorithm):
 PEAK = """
 import sys
 import numpy as np
-from ckmeans import kmeans
+from ckmeans import _team, kmeans
 def peak():
     with open("/proc/self/status") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
@@ -425,6 +425,7 @@ rng = np.random.default_rng(0)
 X = rng.random((n, 3), np.dtype(dtype)) if dtype[0] == "f" else rng.integers(0, 99, (n, 3), dtype)
 init = X[:8].astype(float) if init == "given" else init
 kmeans(X[:5000], 8, 0, init=init, algorithm=algorithm)
+_team.each(lambda task: None, [(0,), (1,)], 2)  # threads are no part of it
 before = peak()
 kmeans(X, 8, 0, init=init, algorithm=algorithm, max_iter=4)
 print((peak() - before) / n)

@@ -26,6 +26,7 @@ ORDER_OF_ROWS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([KMeans()], expected_failed_checks=lambda estimator: ORDER_OF_ROWS)
 def test_conventions(estimator, check):
     check(estimator)
