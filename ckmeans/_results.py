@@ -31,10 +31,12 @@ def nearest_labels(
     return labels
 
 
-def transformed(rows: Rows, centroids: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+def transformed(
+    rows: Rows, centroids: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
     """Distance of each row to every centroid: (n, k) float64."""
     columns = _lloyd.columns_of(centroids)
-    distances = np.empty((rows.n, len(centroids)))
+    distances = valid.room_for_distances(out, rows.n, len(centroids), rows.X)
 
     def measure(first: int, last: int) -> None:
         block = rows.block(first, last, np.float64)
@@ -119,13 +121,19 @@ class KMeansResult:
             return dask.predict(X, self)
         return nearest_labels(self._rows(X), self._computed_centroids())
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Euclidean distance of each row to every centroid, shape (n, k), float64."""
+    def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Euclidean distance of each row to every centroid, shape (n, k), float64.
+
+        They are written to `out`, where it is given: for a million rows of few columns, fresh
+        memory takes as long as the distances do.
+        """
         if valid.is_dask(X):
             from ckmeans import dask
 
+            if out is not None:
+                raise TypeError("out must be None for a Dask array, which is computed later")
             return dask.transform(X, self)
-        return transformed(self._rows(X), self._computed_centroids())
+        return transformed(self._rows(X), self._computed_centroids(), out=out)
 
     def distances(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.

@@ -237,6 +237,23 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     return centroids
 
 
+def room_for_distances(out: Any, n: int, k: int, X: np.ndarray) -> np.ndarray:
+    """`out`, or a fresh array for None: (n, k) float64."""
+    if out is None:
+        return np.empty((n, k))
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    if out.shape != (n, k) or out.dtype != np.float64:
+        raise ValueError(
+            f"out must be of shape ({n}, {k}) and native float64, got {out.shape} and {out.dtype}"
+        )
+    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+        raise ValueError("out must be C-contiguous, aligned and writeable")
+    if np.may_share_memory(out, X):
+        raise ValueError("out must not overlap X")
+    return out
+
+
 def generator(seed: Any, wanted: bool = True) -> Any:
     """What numpy.random.default_rng makes of the seed; None for none that is not wanted."""
     if seed is None and not wanted:

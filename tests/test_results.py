@@ -78,3 +78,38 @@ def test_html_table_of_an_elbow_marks_the_knee():
     assert html.count("<tr>") == 1 + 5
     assert "<b>3</b>" in html and html.count("<b>") == 3  # one line of three cells
     assert "no knee: " in elbow(xclara(), [3], 0)._repr_html_()
+
+
+def test_transform_writes_where_it_is_told_to():
+    X = xclara()
+    result = kmeans(X, 3, seed=0)
+    out = np.full((len(X), 3), np.nan)
+    assert result.transform(X, out=out) is out
+    np.testing.assert_array_equal(out, result.transform(X))
+
+
+READ_ONLY = np.empty((6, 2))
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        ([[0.0] * 2] * 6, TypeError, "out must be a NumPy array, got list"),
+        (np.empty((6, 3)), ValueError, r"out must be of shape \(6, 2\) .*, got \(6, 3\)"),
+        (np.empty((6, 2), "f4"), ValueError, "native float64, got .* and float32"),
+        (np.empty((6, 2), ">f8"), ValueError, "native float64, got .* and >f8"),
+        (np.empty((6, 2), order="F"), ValueError, "out must be C-contiguous"),
+        (READ_ONLY, ValueError, "out must be C-contiguous, aligned and writeable"),
+    ],
+)
+def test_transform_refuses_other_places(out, error, message):
+    X = np.arange(12.0).reshape(6, 2)
+    with pytest.raises(error, match=message):
+        kmeans(X, 2, 0).transform(X, out=out)
+
+
+def test_transform_does_not_write_over_its_rows():
+    X = np.arange(12.0).reshape(6, 2)
+    with pytest.raises(ValueError, match="out must not overlap X"):
+        kmeans(X, 2, 0).transform(X, out=X)
