@@ -1,5 +1,7 @@
 """Sphinx configuration: `python -m sphinx -W docs docs/_build/html` builds the site."""
 
+import os
+
 import ckmeans
 
 project = "ckmeans"
@@ -14,6 +16,16 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
+default_role = "py:obj"  # `name` is code, and a link where the name is known
+if os.environ.get("CKMEANS_DOCS_ONLINE"):  # other projects' names as well: needs the network
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "dask": ("https://docs.dask.org/en/stable", None),
+    }
 exclude_patterns = ["_build", "gallery/*.rst", "gallery/*.py", "sg_execution_times.rst"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
