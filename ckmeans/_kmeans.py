@@ -102,8 +102,8 @@ def kmeans(
     .. [3] A. Aggarwal, B. Schieber and T. Tokuyama, "Finding a minimum-weight k-link path in
        graphs with the concave Monge property", Discrete & Computational Geometry 12 (1994)
        263-280.
-    .. [4] G. Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
-    .. [5] B. Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
+    .. [4] Greg Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
+    .. [5] Bernd Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
 
     Examples
     --------

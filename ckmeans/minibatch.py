@@ -81,7 +81,8 @@ class MiniBatchKMeans(CentroidEstimator):
 
     References
     ----------
-    .. [1] D. Sculley, "Web-scale k-means clustering", WWW 2010.
+    .. [1] D. Sculley, "Web-scale k-means clustering", Proceedings of the 19th International
+       Conference on World Wide Web (2010) 1177-1178.
 
     Examples
     --------

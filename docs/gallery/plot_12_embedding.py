@@ -44,7 +44,8 @@ def track(const double[:, ::1] X, Py_ssize_t window, Py_ssize_t step, start):
     return path
 '''
 folder = Path(mkdtemp())
-(folder / "windows.pyx").write_text(SOURCE)
+with (folder / "windows.pyx").open("w") as file:
+    file.write(SOURCE)
 
 # %%
 # In a project of its own, `Extension(..., include_dirs=[ckmeans.get_include()])` in `setup.py` is
