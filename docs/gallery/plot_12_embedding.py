@@ -96,4 +96,5 @@ ax.plot(*signal[::4].T, ".", color="0.85", markersize=3, zorder=0)
 for j, colour in enumerate(("#0072B2", "#E69F00", "#009E73")):
     ax.plot(*path[:, j].T, color=colour, linewidth=1.5)
     ax.plot(*path[-1, j], "*", color=colour, markersize=15, markeredgecolor="black")
+ax.spines[["top", "right"]].set_visible(False)
 ax.set_title("centroids of 291 windows, the last ones as stars", loc="left")

@@ -57,6 +57,7 @@ for ax, (dtype, some) in zip(axes, offsets.items()):
     ax.semilogx(some, wrong[dtype][:, 0], "o-", color="#D55E00", label="expansion")
     ax.semilogx(some, wrong[dtype][:, 1], "*-", color="#0072B2", markersize=10, label="ckmeans")
     ax.set(xlabel="offset of the rows from the origin", title=f"{dtype} rows")
+    ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("share of labels that are wrong")
 axes[0].yaxis.set_major_formatter("{x:.0%}")
 axes[0].legend(frameon=False)
