@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 from ckmeans._version import __version__
 
 if TYPE_CHECKING:
+    from ckmeans import dask as dask
+    from ckmeans import datasets as datasets
+    from ckmeans import out_of_core as out_of_core
     from ckmeans._batch import KMeansBatchResult, kmeans_batch
     from ckmeans._clusterability import Clusterability, check_clusterability
     from ckmeans._config import get_include, show_config
@@ -59,16 +62,18 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ckmeans' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # which would take any name for one of the package
 
-    if not _HOME[name]:
-        return import_module(f"ckmeans.{name}")
-    value = getattr(import_module(f"ckmeans.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'ckmeans' has no attribute {name!r}")
+        from importlib import import_module
+
+        if not _HOME[name]:
+            return import_module(f"ckmeans.{name}")
+        value = getattr(import_module(f"ckmeans.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ckmeans._rows import Rows
 from ckmeans._seeding import Seeding
 from ckmeans._source import Source
 from ckmeans._spawn import Children
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CHUNK = 1 << 19  # products in an iteration of the problems that are handed out together
 
@@ -47,14 +50,14 @@ class KMeansBatchResult:
         Inertia of each run.
     """
 
-    centroids: np.ndarray
-    labels: np.ndarray
-    inertia: np.ndarray
-    n_iter: np.ndarray
-    converged: np.ndarray
-    sizes: np.ndarray
-    cluster_inertias: np.ndarray
-    run_inertias: np.ndarray
+    centroids: NDArray[np.float64]
+    labels: NDArray[np.int32]
+    inertia: NDArray[np.float64]
+    n_iter: NDArray[np.int64]
+    converged: NDArray[np.bool_]
+    sizes: NDArray[np.int64]
+    cluster_inertias: NDArray[np.float64]
+    run_inertias: NDArray[np.float64]
 
     @classmethod
     def empty(cls, b: int, n: int, d: int, k: int, n_init: int) -> KMeansBatchResult:

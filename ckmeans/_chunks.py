@@ -99,6 +99,11 @@ class ChunkedRows:
     """Sizes and values of rows in chunks: what the iteration asks of its rows."""
 
     scale = offset = None
+    n: int
+    d: int
+    mass: float  # sum of the weights
+    ends: np.ndarray  # row after each chunk's last
+    weighted: bool
 
     def __init__(self, chunks: Chunks) -> None:
         self.chunks = chunks

@@ -14,6 +14,7 @@ from ckmeans import _validation as valid
 ROWS = 10_000  # a random part of more rows is as clustered as all of them
 SAMPLED = 250  # the statistic of uniform rows has a standard deviation of 0.022
 LEVEL = 0.05
+LEAST_SAID = 1e-300
 SCRATCH = 1 << 18  # distances at a time
 
 
@@ -27,7 +28,8 @@ class Clusterability:
         Hopkins statistic, from 0 to 1: about 0.5 for uniform rows, near 1 for clustered ones, below
         0.5 for rows more regular than chance; NaN where all rows are equal.
     p_value : float
-        Probability that uniform rows have a statistic at least as large.
+        Probability that uniform rows have a statistic at least as large; 0 where it is less than
+        the least float.
     uniform : bool
         Whether the rows look uniform (or more regular): the p-value is at least 0.05.
     reason : str
@@ -130,9 +132,11 @@ def check_clusterability(X: Any, seed: Any = None) -> Clusterability:
 
 
 def verdict(p_value: float) -> tuple[bool, str]:
+    # A smaller number has few digits left, or is 0 for want of exponents.
+    p = f"p = {p_value:.2g}" if p_value >= LEAST_SAID else f"p < {LEAST_SAID:g}"
     if p_value < LEVEL:
-        return False, f"the rows are not uniform (p = {p_value:.2g})"
-    return True, f"the rows look uniform (p = {p_value:.2g}): clusters of them may mean nothing"
+        return False, f"the rows are not uniform ({p})"
+    return True, f"the rows look uniform ({p}): clusters of them may mean nothing"
 
 
 def in_unit_box(points: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
 
     References
     ----------
-    .. [1] V. Satopaa et al., "Finding a 'Kneedle' in a Haystack", ICDCS Workshops 2011.
+    .. [1] Ville Satopaa et al., "Finding a 'Kneedle' in a Haystack", ICDCS Workshops 2011.
 
     Examples
     --------

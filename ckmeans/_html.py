@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def elbow_table(result: ElbowResult) -> str:
     every = zip(result.ks, result.inertias, result.calinski_harabasz, strict=True)
     lines = []
     for k, inertia, separation in list(every)[:SHOWN_ROWS]:
-        cells = [f"{k}", f"{inertia:.6g}", f"{separation:.6g}"]
+        cells = [f"{k}", f"{inertia:.6g}", "" if isnan(separation) else f"{separation:.6g}"]
         lines.append([bold(cell) for cell in cells] if k == result.knee else cells)
     left = f"{len(result.ks) - len(lines)} more k" if len(result.ks) > len(lines) else ""
     return table(caption, ["k", "inertia", "Calinski-Harabasz"], lines, left)

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,11 +30,11 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 0.0,
     sample_weight: Any = None,
-    scale: str | None = None,
+    scale: Literal["std"] | None = None,
     max_seconds: float | None = None,
-    algorithm: str = "auto",
+    algorithm: Literal["auto", "lloyd", "hamerly"] = "auto",
     n_threads: int | None = None,
-    refine: str | None = None,
+    refine: Literal["swap"] | None = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> KMeansResult:
     """Exact k-means clustering by Lloyd's algorithm.
@@ -102,8 +102,8 @@ def kmeans(
     .. [3] A. Aggarwal, B. Schieber and T. Tokuyama, "Finding a minimum-weight k-link path in
        graphs with the concave Monge property", Discrete & Computational Geometry 12 (1994)
        263-280.
-    .. [4] G. Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
-    .. [5] B. Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
+    .. [4] Greg Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
+    .. [5] Bernd Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def silhouette(
     *,
     sample: int | None = None,
     seed: Any = None,
-    scale: str | None = None,
+    scale: Literal["std"] | None = None,
     n_threads: int | None = None,
 ) -> float:
     """Mean silhouette of a clustering, from -1 (wrong) to 1 (compact and well separated).

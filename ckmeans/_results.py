@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from ckmeans import _validation as valid
 from ckmeans._rows import Rows
 
 if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 
 def nearest_labels(
@@ -87,16 +89,16 @@ class KMeansResult:
         ``(x - offset) / scale``.
     """
 
-    centroids: np.ndarray
-    labels: np.ndarray
+    centroids: NDArray[np.float64]
+    labels: NDArray[np.int32]
     inertia: float
     n_iter: int
     converged: bool
-    sizes: np.ndarray
-    cluster_inertias: np.ndarray
-    run_inertias: np.ndarray
-    offset: np.ndarray | None = None
-    scale: np.ndarray | None = None
+    sizes: NDArray[np.int64]
+    cluster_inertias: NDArray[np.float64]
+    run_inertias: NDArray[np.float64]
+    offset: NDArray[np.float64] | None = None
+    scale: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
         k, d = self.centroids.shape
@@ -110,7 +112,11 @@ class KMeansResult:
 
         return clusters_table(self)
 
-    def predict(self, X: Any) -> np.ndarray:
+    @overload
+    def predict(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def predict(self, X: Any) -> NDArray[np.int32]: ...
+    def predict(self, X: Any) -> Any:
         """Index of the nearest centroid of each row, shape (n,), int32; the lowest on ties.
 
         A Dask array for one, here and below.
@@ -121,7 +127,11 @@ class KMeansResult:
             return dask.predict(X, self)
         return nearest_labels(self._rows(X), self._computed_centroids())
 
-    def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+    @overload
+    def transform(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def transform(self, X: Any, out: np.ndarray | None = None) -> NDArray[np.float64]: ...
+    def transform(self, X: Any, out: np.ndarray | None = None) -> Any:
         """Euclidean distance of each row to every centroid, shape (n, k), float64.
 
         They are written to `out`, where it is given: for a million rows of few columns, fresh
@@ -135,7 +145,11 @@ class KMeansResult:
             return dask.transform(X, self)
         return transformed(self._rows(X), self._computed_centroids(), out=out)
 
-    def distances(self, X: Any) -> np.ndarray:
+    @overload
+    def distances(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def distances(self, X: Any) -> NDArray[np.float64]: ...
+    def distances(self, X: Any) -> Any:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.
 
         The anomaly score: large for rows unlike every cluster.
@@ -148,7 +162,7 @@ class KMeansResult:
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return np.sqrt(squares, out=squares)
 
-    def sorted(self, by: str = "size") -> KMeansResult:
+    def sorted(self, by: Literal["size", "position"] = "size") -> KMeansResult:
         """The same clustering with its labels in a canonical order.
 
         Parameters
@@ -214,7 +228,7 @@ class KMeansResult:
         return rows
 
     def _computed_centroids(self) -> np.ndarray:
-        if self.scale is None:
+        if self.scale is None or self.offset is None:
             return np.ascontiguousarray(self.centroids, dtype=np.float64)
         return np.ascontiguousarray((self.centroids - self.offset) / self.scale)
 
@@ -241,12 +255,12 @@ class ElbowResult:
         is 0.
     """
 
-    ks: np.ndarray
-    inertias: np.ndarray
+    ks: NDArray[np.int64]
+    inertias: NDArray[np.float64]
     knee: int | None
     knee_reason: str | None
     results: tuple[KMeansResult, ...]
-    calinski_harabasz: np.ndarray
+    calinski_harabasz: NDArray[np.float64]
 
     def __repr__(self) -> str:
         return f"ElbowResult(ks={self.ks.tolist()}, knee={self.knee})"

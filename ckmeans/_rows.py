@@ -22,6 +22,15 @@ class Rows:
     converted where it is read.
     """
 
+    n: int
+    d: int
+    dtype: np.dtype[Any]  # float32 or float64
+    block_rows: int
+    native: bool
+    source: Source
+    offset: np.ndarray | None
+    scale: np.ndarray | None
+
     def __init__(
         self,
         X: np.ndarray,

@@ -6,7 +6,7 @@ import math
 import operator
 import os
 import sys
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -50,6 +50,12 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
     return array
+
+
+class Dask(Protocol):
+    """A Dask array or data frame."""
+
+    def __dask_graph__(self) -> Any: ...
 
 
 def is_dask(X: Any) -> bool:
@@ -277,10 +283,12 @@ def pruning(algorithm: Any) -> bool | None:
     return ALGORITHMS[algorithm]
 
 
-def refinement(refine: Any) -> str | None:
-    if refine is not None and (not isinstance(refine, str) or refine != "swap"):
-        raise ValueError(f'refine must be None or "swap", got {refine!r}')
-    return refine
+def refinement(refine: Any) -> Literal["swap"] | None:
+    if refine is None:
+        return None
+    if isinstance(refine, str) and refine == "swap":
+        return "swap"
+    raise ValueError(f'refine must be None or "swap", got {refine!r}')
 
 
 def threads(n_threads: Any) -> int:

@@ -128,7 +128,7 @@ def fit(
 
 def streamed_table(file: str, columns: list[str] | None) -> Table:
     """The shape and the names of what is read a piece at a time."""
-    from ckmeans.out_of_core import reader_of
+    from ckmeans._readers import reader_of
 
     if not os.path.isdir(file):
         suffix_of(file, (".npy", ".parquet"), "FILE with --out-of-core")

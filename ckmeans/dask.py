@@ -33,10 +33,10 @@ try:
     from dask._task_spec import DataNode, List, Task, TaskRef
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "ckmeans.dask needs Dask 2025.1 or later: pip install 'ckmeans-lloyd[dask]'"
-    ) from error
+    ) from _error
 
 FAN_IN = 32  # totals that one task adds up
 SMALL = 1 << 16  # bytes; what tasks are told goes with each of them, unless it is larger
@@ -141,7 +141,7 @@ def kmeans(
     return finished(blocks, rows, best, runs, limits.n_init)
 
 
-def predict(X: Any, result: KMeansResult | Any) -> Any:
+def predict(X: Any, result: KMeansResult | Any) -> da.Array:
     """Index of the nearest centroid of each row, the lowest on ties.
 
     Parameters
@@ -167,7 +167,7 @@ def predict(X: Any, result: KMeansResult | Any) -> Any:
     return model.over(Blocks(X), labels_in, np.int32)
 
 
-def transform(X: Any, result: KMeansResult | Any) -> Any:
+def transform(X: Any, result: KMeansResult | Any) -> da.Array:
     """Euclidean distance of each row to every centroid.
 
     Parameters
@@ -184,7 +184,7 @@ def transform(X: Any, result: KMeansResult | Any) -> Any:
     return model.over(Blocks(X), distances_in, np.float64, len(model.centroids))
 
 
-def distances(X: Any, result: KMeansResult | Any) -> Any:
+def distances(X: Any, result: KMeansResult | Any) -> da.Array:
     """Euclidean distance of each row to its nearest centroid: the anomaly score.
 
     Parameters
@@ -210,7 +210,7 @@ def inertia(X: Any, result: KMeansResult | Any, sample_weight: Any = None) -> fl
     return float(ChunkedProblem(rows).inertias(centroids).sum())
 
 
-def constant(X: Any, value: Any) -> Any:
+def constant(X: Any, value: Any) -> da.Array:
     """The same weight for every row."""
     rows = ChunkedRows(Blocks(X))
     return da.full(rows.n, float(value), chunks=(tuple(rows.sizes.tolist()),))
@@ -436,6 +436,11 @@ def own_distances_in(rows: Rows, centroids: np.ndarray) -> np.ndarray:
 
 class Blocks:
     """The chunks of X as tasks of a graph."""
+
+    sizes: tuple[float, ...]  # NaN where they are not known
+    keys: list[Any]
+    base: HighLevelGraph  # what makes the chunks
+    n_chunks: int
 
     def __init__(self, X: Any) -> None:
         if isinstance(X, da.Array):

@@ -1,9 +1,16 @@
 """Data that ships with the package."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def xclara() -> np.ndarray:
+
+def xclara() -> NDArray[np.float64]:
     """The xclara points: three well-separated clusters in the plane.
 
     Returns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -14,21 +14,20 @@ from ckmeans._iterate import Progress
 from ckmeans._kmeans import kmeans
 from ckmeans._results import KMeansResult, nearest_labels, own_distances2, transformed
 from ckmeans._rows import Rows
+from ckmeans._sklearn import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    ConvergenceWarning,
+    TransformerMixin,
+    check_is_fitted,
+    check_random_state,
+    validate_data,
+)
 
-try:
-    from sklearn.base import (
-        BaseEstimator,
-        ClassNamePrefixFeaturesOutMixin,
-        ClusterMixin,
-        TransformerMixin,
-    )
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError(
-        "ckmeans.KMeans needs scikit-learn 1.6 or later: pip install 'ckmeans-lloyd[sklearn]'"
-    ) from error
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
+    from numpy.typing import NDArray
 
 # Names of scikit-learn for what is another way to the same labels here.
 ALGORITHMS = {"auto": "auto", "lloyd": "lloyd", "elkan": "auto", "hamerly": "hamerly"}
@@ -43,8 +42,11 @@ class CentroidEstimator(
     init: Any
     n_init: int | str
     n_threads: int | None
-    cluster_centers_: np.ndarray
-    labels_: np.ndarray
+    cluster_centers_: NDArray[Any]
+    labels_: NDArray[np.int32]
+    # scikit-learn makes these, to route sample_weight.
+    set_fit_request: Callable[..., Self]
+    set_score_request: Callable[..., Self]
 
     def _clusters(self, n: int) -> int:
         k = valid.integer(self.n_clusters, "n_clusters", 1)
@@ -75,15 +77,39 @@ class CentroidEstimator(
         self.cluster_centers_ = centroids.astype(dtype)
         self._n_features_out = len(centroids)
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Find centroids of the rows of X."""
+        raise NotImplementedError
+
+    @overload
+    def fit_predict(
+        self, X: valid.Dask, y: Any = None, sample_weight: Any = None
+    ) -> DaskArray: ...
+    @overload
+    def fit_predict(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> NDArray[np.int32]: ...
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Cluster the rows of X; returns their labels, shape (n_samples,), int32."""
         return self.fit(X, sample_weight=sample_weight).labels_
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    @overload
+    def fit_transform(
+        self, X: valid.Dask, y: Any = None, sample_weight: Any = None
+    ) -> DaskArray: ...
+    @overload
+    def fit_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> NDArray[Any]: ...
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Cluster the rows of X; returns their distances to the centroids, as transform()."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def predict(self, X: Any) -> np.ndarray:
+    @overload
+    def predict(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def predict(self, X: Any) -> NDArray[np.int32]: ...
+    def predict(self, X: Any) -> Any:
         """Index of the nearest centroid of each row, shape (n_samples,), int32."""
         if valid.is_dask(X):
             from ckmeans import dask
@@ -92,7 +118,11 @@ class CentroidEstimator(
             return dask.predict(X, self._centroids())
         return nearest_labels(self._rows(X), self._centroids())
 
-    def transform(self, X: Any) -> np.ndarray:
+    @overload
+    def transform(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def transform(self, X: Any) -> NDArray[Any]: ...
+    def transform(self, X: Any) -> Any:
         """Euclidean distance of each row to every centroid, shape (n_samples, n_clusters)."""
         if valid.is_dask(X):
             from ckmeans import dask
@@ -206,20 +236,25 @@ class KMeans(CentroidEstimator):
     611605.88
     """
 
+    labels_: NDArray[np.int32]
+    inertia_: float
+    n_iter_: int
+    n_features_in_: int
+
     def __init__(
         self,
         n_clusters: int = 8,
         *,
         init: Any = "k-means++",
-        n_init: int | str = "auto",
+        n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
         verbose: int = 0,
         random_state: Any = None,
         copy_x: bool = True,
-        algorithm: str = "auto",
+        algorithm: Literal["auto", "lloyd", "elkan", "hamerly"] = "auto",
         n_threads: int | None = None,
-        refine: str | None = None,
+        refine: Literal["swap"] | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -233,7 +268,7 @@ class KMeans(CentroidEstimator):
         self.n_threads = n_threads
         self.refine = refine
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of X.
 
         Parameters
@@ -276,7 +311,7 @@ class KMeans(CentroidEstimator):
                 )
         return self._keep_result(best, dtype_like(rows))
 
-    def _keep_result(self, best: KMeansResult, dtype: Any) -> KMeans:
+    def _keep_result(self, best: KMeansResult, dtype: Any) -> Self:
         if not best.sizes.all():
             warnings.warn(
                 f"Number of distinct clusters ({np.count_nonzero(best.sizes)}) found smaller than "
@@ -290,7 +325,7 @@ class KMeans(CentroidEstimator):
         self.n_iter_ = best.n_iter
         return self
 
-    def _fit_dask(self, X: Any, sample_weight: Any) -> KMeans:
+    def _fit_dask(self, X: Any, sample_weight: Any) -> Self:
         """The same over a Dask array or data frame; k-means|| stands in for k-means++."""
         from ckmeans import dask
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -12,14 +13,17 @@ from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._results import nearest_labels, own_distances2
 from ckmeans._rows import Rows
+from ckmeans._sklearn import check_random_state
 from ckmeans._starts import starting_rows
 from ckmeans.estimator import (
     CentroidEstimator,
     as_weights,
-    check_random_state,
     dtype_like,
     given_centers,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 REASSIGN_EVERY = 10  # rows seen for each cluster between two looks at clusters that get few
 
@@ -77,7 +81,8 @@ class MiniBatchKMeans(CentroidEstimator):
 
     References
     ----------
-    .. [1] D. Sculley, "Web-scale k-means clustering", WWW 2010.
+    .. [1] D. Sculley, "Web-scale k-means clustering", Proceedings of the 19th International
+       Conference on World Wide Web (2010) 1177-1178.
 
     Examples
     --------
@@ -89,6 +94,12 @@ class MiniBatchKMeans(CentroidEstimator):
     >>> model.n_steps_, model.cluster_centers_.shape
     (3, (3, 2))
     """
+
+    labels_: NDArray[np.int32]
+    inertia_: float
+    n_iter_: int
+    n_steps_: int
+    set_partial_fit_request: Callable[..., Self]
 
     def __init__(
         self,
@@ -103,7 +114,7 @@ class MiniBatchKMeans(CentroidEstimator):
         tol: float = 0.0,
         max_no_improvement: int | None = 10,
         init_size: int | None = None,
-        n_init: int | str = "auto",
+        n_init: int | Literal["auto"] = "auto",
         reassignment_ratio: float = 0.01,
         n_threads: int | None = None,
     ) -> None:
@@ -121,7 +132,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self.reassignment_ratio = reassignment_ratio
         self.n_threads = n_threads
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MiniBatchKMeans:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of X, of which batches are drawn at random."""
         rows, weight = self._finite(X, sample_weight, reset=True)
         k, batch_size = self._clusters(rows.n), min(self._batch_size(), rows.n)
@@ -159,7 +170,7 @@ class MiniBatchKMeans(CentroidEstimator):
             self.inertia_ = float(patience.smoothed * rows.n)
         return self
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MiniBatchKMeans:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """One step with the rows of X as the batch; the first one also chooses the start."""
         first = not hasattr(self, "cluster_centers_")
         rows, weight = self._finite(X, sample_weight, reset=first)

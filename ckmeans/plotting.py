@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which stay apart in all common kinds of colour blindness; their yellow
 # and black are left out: one is faint on white, the other is kept for the centroids' outlines.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-INK = "#2B2B2B"
+INK = "#2B2B2B"  # of outlines; text has the colour of the style in use, which may be a dark one
 FAINT = "#9A9A9A"
 
 DRAWN_ROWS = 20_000  # more points than this only darken the figure and slow the drawing
 PCA_ROWS = 2_000  # enough for two axes to look at; keeps the SVD short when d is large
 LEGEND_CLUSTERS = 10  # beyond this a legend covers more than it tells
+LEGEND = {"framealpha": 0.75, "edgecolor": "none"}  # readable over points
 
 
 def plot_clusters(
@@ -87,7 +88,7 @@ def plot_clusters(
         ax.set_ylabel(f"second principal component ({shares[1]:.0%} of variance{of})")
 
     _dress(ax)
-    ax.set_title(f"k-means, k = {len(result.centroids)}", loc="left", color=INK, weight="bold")
+    ax.set_title(f"k-means, k = {len(result.centroids)}", loc="left", weight="bold")
     return ax
 
 
@@ -132,14 +133,14 @@ def plot_elbow(result: ElbowResult, ax: Axes | None = None) -> Axes:
     else:
         from textwrap import fill
 
-        ax.text(0.97, 0.95, fill(f"no knee: {result.knee_reason}", 44), color=INK, ha="right",
-                va="top", transform=ax.transAxes, style="italic")
+        ax.text(0.97, 0.95, fill(f"no knee: {result.knee_reason}", 44), ha="right", va="top",
+                transform=ax.transAxes, style="italic")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("number of clusters, k")
     ax.set_ylabel("inertia (sum of squared distances)")
     _dress(ax)
-    ax.set_title("Elbow", loc="left", color=INK, weight="bold")
+    ax.set_title("Elbow", loc="left", weight="bold")
     return ax
 
 
@@ -220,13 +221,13 @@ def _draw_histogram(
     )
     cuts = (centroids[order][1:] + centroids[order][:-1]) / 2
     for cut in cuts:
-        ax.axvline(cut, color=INK, linestyle="--", linewidth=1)
+        ax.axvline(cut, color=ax.xaxis.label.get_color(), linestyle="--", linewidth=1)
     ax.scatter(
         centroids, np.zeros(len(centroids)), s=260, marker="*", c=colours, edgecolors=INK,
         linewidths=1.2, zorder=5, clip_on=False,
     )
     if len(centroids) <= LEGEND_CLUSTERS:
-        ax.legend(frameon=False, labelcolor=INK)
+        ax.legend(**LEGEND)
 
 
 def _draw_cells(
@@ -270,7 +271,7 @@ def _draw_points(
             linewidths=1.3, label=_name(result, j), zorder=5, path_effects=halo, **flat,
         )
     if len(stars) <= LEGEND_CLUSTERS:
-        ax.legend(frameon=False, labelcolor=INK, markerscale=0.6)
+        ax.legend(**LEGEND, markerscale=0.6)
 
 
 def _name(result: KMeansResult, j: int) -> str:
@@ -278,7 +279,7 @@ def _name(result: KMeansResult, j: int) -> str:
 
 
 def _dress(ax: Any) -> None:
-    ax.tick_params(colors=INK, labelsize=9)
+    ax.tick_params(labelsize=9)
     if ax.name == "3d":
         return
     for side in ("top", "right"):

@@ -108,3 +108,11 @@ def test_same_seed_same_result():
 def test_bad_input(X, seed, error, message):
     with pytest.raises(error, match=message):
         check_clusterability(X, seed)
+
+
+def test_a_p_value_too_small_to_tell_is_not_called_0():
+    rng = np.random.default_rng(0)
+    X = np.repeat([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]], 1000, axis=0)
+    found = check_clusterability(X + rng.normal(0, 1e-4, X.shape), seed=1)
+    assert found.p_value < 1e-300
+    assert found.reason == "the rows are not uniform (p < 1e-300)"

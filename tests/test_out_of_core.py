@@ -10,7 +10,7 @@ import pytest
 from oracle import assert_same_bits
 
 import ckmeans
-from ckmeans import out_of_core
+from ckmeans import _readers
 from ckmeans.out_of_core import kmeans
 
 pa = pytest.importorskip("pyarrow")
@@ -23,7 +23,7 @@ X = CENTRES[RNG.integers(7, size=60_000)] + RNG.normal(size=(60_000, 3))
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(out_of_core, "PIECE", 1 << 15)
+    monkeypatch.setattr(_readers, "PIECE", 1 << 15)
 
 
 def table_of(rows, **more):

@@ -140,3 +140,19 @@ def test_without_an_ax_a_figure_is_made_and_not_shown(monkeypatch):
     axes = [kmeans(X[:, :d], 2, 0).plot(X[:, :d]) for d in (1, 2, 3)] + [elbow(X, 3, 0).plot()]
     assert [a.name for a in axes] == ["rectilinear", "rectilinear", "3d", "rectilinear"]
     pyplot.close("all")
+
+
+@pytest.mark.parametrize(("style", "shade"), [("default", "black"), ("dark_background", "white")])
+def test_text_and_cuts_are_seen_on_the_styles_ground(style, shade):
+    with matplotlib.style.context(style):
+        drawn = [Figure().add_subplot() for _ in range(3)]
+        curve, line = elbow(xclara(), [3], 0), xclara()[:, :1]
+        curve.plot(drawn[0])
+        curve.results[0].plot(xclara(), drawn[1])
+        kmeans(line, 2, 0).plot(line, drawn[2])
+    for ax in drawn:
+        texts = [ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.texts, ax._left_title]
+        texts += ax.get_legend().get_texts() if ax.get_legend() else []
+        assert {text.get_color() for text in texts} == {shade}
+    (cut,) = drawn[2].lines
+    assert cut.get_color() == shade

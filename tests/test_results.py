@@ -77,6 +77,7 @@ def test_html_table_of_an_elbow_marks_the_knee():
     html = elbow(xclara(), 5, 0, n_init=3)._repr_html_()
     assert html.count("<tr>") == 1 + 5
     assert "<b>3</b>" in html and html.count("<b>") == 3  # one line of three cells
+    assert "<td></td>" in html and "nan" not in html  # k = 1 has no variance between clusters
     assert "no knee: " in elbow(xclara(), [3], 0)._repr_html_()
 
 

@@ -29,6 +29,7 @@ for position, inertias in enumerate((random, greedy, several, refined)):
     ax.plot(np.array(inertias) / least, position + jitter, "o", alpha=0.6)
 ax.set_yticks(range(4), names)
 ax.invert_yaxis()
+ax.spines[["top", "right"]].set_visible(False)
 ax.set_xlabel("inertia / the least found, one point a seed")
 
 # %%
