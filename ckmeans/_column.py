@@ -104,7 +104,7 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
     for first, block in rows.blocks():
         column[first : first + len(block)] = block[:, 0]
     if weight is None:
-        column.sort()
+        sort_by_halves(column)
     else:
         order = sorting_order(column)
         order = order[weight[order] > 0]
@@ -120,6 +120,17 @@ def distinct_values(rows: Rows, weight: np.ndarray | None) -> tuple[np.ndarray, 
     if weight is None:
         return values, np.diff(first_of, append=len(column)).astype(np.float64)
     return values, np.add.reduceat(weight, first_of)
+
+
+def sort_by_halves(values: np.ndarray) -> None:
+    """Sort in place; a tenth slower than in one call, and can be interrupted."""
+    if len(values) <= SORTED_AT_ONCE:
+        values.sort()
+        return
+    middle = len(values) // 2
+    values.partition(middle)
+    sort_by_halves(values[:middle])
+    sort_by_halves(values[middle:])
 
 
 def sorting_order(column: np.ndarray) -> np.ndarray:

@@ -71,17 +71,22 @@ def breathed_out(problem: Problem, run: Run, depth: int) -> np.ndarray:
 
     The nearest neighbour of a removed centroid stays, since it takes the rows.
     """
-    apart2 = np.square(run.centroids[:, None] - run.centroids).sum(axis=2)
-    np.fill_diagonal(apart2, np.inf)
     kept = np.zeros(len(run.centroids), dtype=bool)
     removed: list[int] = []
     order = np.argsort(utilities(problem, run.centroids), kind="stable").tolist()
     for cluster in order:
         if len(removed) < depth and not kept[cluster]:
             removed.append(cluster)
-            kept[apart2[cluster].argmin()] = True
+            kept[nearest_other(run.centroids, cluster)] = True
     left = [cluster for cluster in order if cluster not in set(removed)]
     return np.delete(run.centroids, removed + left[: depth - len(removed)], axis=0)
+
+
+def nearest_other(centroids: np.ndarray, cluster: int) -> int:
+    """The centroid nearest to that of the cluster."""
+    apart2 = np.square(centroids - centroids[cluster]).sum(axis=1)
+    apart2[cluster] = np.inf
+    return int(apart2.argmin())
 
 
 def utilities(problem: Problem, centroids: np.ndarray) -> np.ndarray:

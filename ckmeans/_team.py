@@ -6,6 +6,7 @@ takes tens of microseconds, needs no OpenMP runtime, and survives a fork. The ca
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import threading
@@ -20,24 +21,29 @@ _growing = threading.Lock()
 
 
 class _Job:
-    """Tasks that any number of threads take from, one after another."""
+    """Tasks that any number of threads take from, one after another.
+
+    What ends a job allocates nothing: a guest that gets no memory still leaves.
+    """
 
     def __init__(
         self, function: Callable[..., Iterable[None] | None], tasks: Iterable[tuple[Any, ...]]
     ) -> None:
-        self.function, self.tasks = function, deque(tasks)
-        self.lock = threading.Lock()
+        self.function: Callable[..., Iterable[None] | None] | None = function
+        self.tasks = deque(tasks)
+        self.lock, self.guests_left = threading.Lock(), threading.Lock()
+        self.guests_left.acquire()
         self.guests, self.closed, self.dropped = 0, False, False
-        self.guests_left = threading.Event()
         self.error: BaseException | None = None
 
     def work(self) -> None:
-        while True:
+        function = self.function
+        while function is not None:
             try:
                 task = self.tasks.popleft()
             except IndexError:
                 return
-            for _ in self.function(*task) or ():
+            for _ in function(*task) or ():
                 if self.dropped:
                     return
 
@@ -52,10 +58,11 @@ class _Job:
         except BaseException as error:  # raised again by the caller
             self.error = error
             self.drop()
-        with self.lock:
-            self.guests -= 1
-            if not self.guests:
-                self.guests_left.set()
+        finally:
+            with self.lock:
+                self.guests -= 1
+                if self.closed and not self.guests:
+                    self.guests_left.release()
 
     def drop(self) -> None:
         """Begin no further task, and end those that can be."""
@@ -63,13 +70,14 @@ class _Job:
         self.tasks.clear()
 
     def close(self) -> None:
-        """Wait for the guests: they write into arrays that the caller owns."""
+        """Wait for the guests: they write into arrays that the caller owns. Invitations that no
+        worker has seen yet do not keep those."""
         with self.lock:
             self.closed = True
-            if not self.guests:
-                return
-            self.guests_left.clear()
-        self.guests_left.wait()
+            idle = not self.guests
+        if not idle:
+            self.guests_left.acquire()
+        self.function = None
 
 
 def each(
@@ -96,8 +104,12 @@ def each(
         raise
     finally:
         _closed(job)
-    if job.error is not None:
-        raise job.error
+        error, job.error = job.error, None
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error  # whose traceback holds this frame
 
 
 def _closed(job: _Job) -> None:
@@ -112,11 +124,12 @@ def _closed(job: _Job) -> None:
 
 def _invite(job: _Job, guests: int) -> None:
     global _n_workers
+    # threading.Thread would wait for ever for one that gets no memory to begin with.
     with _growing, contextlib.suppress(RuntimeError):  # no more threads to be had: fewer do it
         while _n_workers < guests:
-            threading.Thread(target=_serve, args=(_invitations,), daemon=True).start()
+            _thread.start_new_thread(_serve, (_invitations,))
             _n_workers += 1
-    for _ in range(guests):
+    for _ in range(min(guests, _n_workers)):
         _invitations.put(job)
 
 

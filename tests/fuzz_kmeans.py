@@ -131,5 +131,6 @@ if __name__ == "__main__":
     with atheris.instrument_imports(include=["ckmeans"]):
         import ckmeans.cli
         import ckmeans.estimator  # noqa: F401
+    warnings.simplefilter("ignore")  # of whatever the bits say, when rows are made of them
     atheris.Setup(sys.argv, judge)
     atheris.Fuzz()

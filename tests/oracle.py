@@ -36,13 +36,13 @@ def assert_fixed_point(X, result, weight=None):
     weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
     distance2 = squares(X, result.centroids)
     np.testing.assert_array_equal(result.labels, distance2.argmin(axis=1))
-    largest = np.abs(X).max(axis=0)
+    rounding = 16 * (np.finfo(float).eps * np.abs(X).max(axis=0) + 5e-324)
     for j, centroid in enumerate(result.centroids):
         own = (result.labels == j) & (weight > 0)
         if own.any():
             sums = [math.fsum(column) for column in (weight[own, None] * X[own]).T]
             error = np.abs(centroid - np.array(sums) / math.fsum(weight[own]))
-            assert (error <= 16 * np.finfo(float).eps * largest).all(), (j, error / largest)
+            assert (error <= rounding).all(), (j, error / rounding)
     inertia = math.fsum(weight * distance2.min(axis=1))
     assert math.isclose(result.inertia, inertia, rel_tol=1e-12, abs_tol=1e-300)
     assert math.isclose(result.cluster_inertias.sum(), inertia, rel_tol=1e-12, abs_tol=1e-300)

@@ -4,6 +4,7 @@ What may crash or hang, or changes the whole process, has a process of its own.
 """
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -33,10 +34,10 @@ def digest(result):
 """
 
 
-def in_a_process(code, *arguments):
+def in_a_process(code, *arguments, **environment):
     run = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", COMMON + code, *arguments],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return run.stdout.split()
@@ -106,7 +107,7 @@ LONG = {
 @pytest.mark.parametrize("name", LONG)
 def test_an_interrupt_is_heard_within_a_second(name):
     (late,) = in_a_process(INTERRUPTED % LONG[name])
-    assert float(late) < 2.0  # of both processors
+    assert float(late) < 1.0  # of all threads together
 
 
 # --- Forks, and pools of processes ---
@@ -223,64 +224,140 @@ def test_rows_that_change_meanwhile_crash_nothing(kind):
 
 # --- Memory ---
 
-WITHOUT_MEMORY = """
-if sys.argv[2] == "3":
-    threads_for_all()
-n_threads = int(sys.argv[2])
-X = rng.normal(size=(60_000, 8))
-calls = {
-    "kmeans": lambda: kmeans(X, 40, 0, n_threads=n_threads, max_iter=4),
-    "weights": lambda: kmeans(X, 9, 0, sample_weight=np.ones(len(X)), max_iter=2, scale="std"),
+WITHOUT_AN_ARRAY = """
+import ctypes
+# An allocator for NumPy's arrays, as its C API takes one, that fails once: `left` calls from now.
+pointer, size, function = ctypes.c_void_p, ctypes.c_size_t, ctypes.CFUNCTYPE
+class Allocator(ctypes.Structure):
+    _fields_ = [
+        ("context", pointer), ("malloc", function(pointer, pointer, size)),
+        ("calloc", function(pointer, pointer, size, size)),
+        ("realloc", function(pointer, pointer, pointer, size)),
+        ("free", function(None, pointer, pointer, size)),
+    ]
+class Handler(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char * 127), ("version", ctypes.c_uint8), ("allocator", Allocator),
+    ]
+left, python = 0, Allocator()
+ctypes.pythonapi.PyMem_GetAllocator(0, ctypes.byref(python))
+def counted(allocate):
+    def counting(*arguments):
+        global left
+        left -= 1
+        return allocate(*arguments) if left else None
+    return counting
+parts = [kind(counted(getattr(python, name))) for name, kind in Allocator._fields_[1:4]]
+handler = Handler(b"failing", 1, Allocator(python.context, *parts, python.free))
+new_capsule, content = ctypes.pythonapi.PyCapsule_New, ctypes.pythonapi.PyCapsule_GetPointer
+new_capsule.restype, new_capsule.argtypes = ctypes.py_object, [pointer, ctypes.c_char_p, pointer]
+content.restype, content.argtypes = pointer, [ctypes.py_object, ctypes.c_char_p]
+api = ctypes.cast(
+    content(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(pointer)
+)
+set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(api[304])
+set_handler(new_capsule(ctypes.addressof(handler), b"mem_handler", None))
+
+X, w = small[:, :8].astype(float), np.ones(len(small))
+result, some = kmeans(X[:100], 9, 0), X[:400]
+call = {
+    "kmeans": lambda: kmeans(X, 40, 0, max_iter=4),
+    "weights": lambda: kmeans(X, 9, 0, sample_weight=w, max_iter=2, scale="std", init="random"),
     "one column": lambda: kmeans(X[:, :1], 9, sample_weight=X[:, 1] ** 2),
-    "refine": lambda: kmeans(X, 9, 0, refine="swap", n_threads=n_threads, max_iter=2),
+    "refine": lambda: kmeans(some, 4, 0, refine="swap", max_iter=2),
+    "elbow": lambda: elbow(some, 4, 0, max_iter=2).results[-1],
     "predict": lambda: result.transform(X) is result.distances(X) or result,
-}
-result = kmeans(X[:100], 9, 0)
-call = calls[sys.argv[1]]
-def address_space():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
-def fails(room):
-    resource.setrlimit(resource.RLIMIT_AS, (address_space() + room, resource.RLIM_INFINITY))
+    "batch": lambda: ckmeans.kmeans_batch(X.reshape(30, 100, 8), 4, 0, n_threads=1)[3],
+    "silhouette": lambda: ckmeans.silhouette(X, X[:, 0] > 0, sample=200, n_threads=1) and result,
+    "clusterability": lambda: ckmeans.check_clusterability(some, 0) and result,
+}[sys.argv[1]]
+expected = digest(call())
+left = 0
+call()
+count = -left
+def fails(number):
+    global left
+    left = number
     try:
         call()
     except MemoryError:
         return True
     finally:
+        left = 0
+    return False
+def traced():
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+tracemalloc.start()
+assert fails(1)
+before, tries = traced(), range(1, count + 1, 1 + count // 400)
+assert all(fails(number) for number in tries)
+kept = traced() - before
+assert digest(call()) == expected
+print(len(tries), kept)
+"""
+
+
+@pytest.mark.parametrize("name", [
+    "kmeans", "weights", "one column", "refine", "elbow", "predict", "batch", "silhouette",
+    "clusterability",
+])  # fmt: skip
+def test_an_array_that_gets_no_memory_is_a_memory_error(name):
+    """Each array in turn: no crash, no leak, and the next call works."""
+    tries, kept = in_a_process(WITHOUT_AN_ARRAY, name)
+    assert int(tries) > 5 and int(kept) < 50_000
+
+
+WITHOUT_MEMORY = """
+if sys.argv[1] == "3":
+    threads_for_all()
+n_threads = int(sys.argv[1])
+X = rng.normal(size=(20_000, 8))
+def call():
+    return kmeans(X, 40, 0, n_threads=n_threads, max_iter=4)
+def address_space():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+def fails(room):
+    walls = [bytearray(100_000) for _ in range(80)]
+    del walls[::2]  # between them is room for what is small
+    resource.setrlimit(resource.RLIMIT_AS, (address_space() + room, resource.RLIM_INFINITY))
+    try:
+        call()
+    except MemoryError:
+        return True
+    except SystemError:
+        # What CPython 3.11 says where a call gets no memory for its frame.
+        assert sys.version_info < (3, 12)
+        return True
+    finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
     return False
 if n_threads == 1:  # else the threads are to be started with no room for their stacks
-    expected = digest(call())
-failed = [fails(room) for room in range(0, 12 << 20, 256 << 10)]
-expected = digest(call())
-gc.collect()
-tracemalloc.start()
-fails(1 << 20)
-gc.collect()
-before, size = tracemalloc.get_traced_memory()[0], address_space()
-for _ in range(20):
-    failed += [fails(room) for room in (0, 1 << 20, 3 << 20)]
-    gc.collect()
-kept = tracemalloc.get_traced_memory()[0] - before
+    call()
+failed = [fails(room) for room in range(0, 12 << 20, 128 << 10)]
+expected, size = digest(call()), address_space()
+failed += [fails(room) for room in (0, 1 << 20, 3 << 20) for _ in range(20)]
 assert n_threads > 1 or address_space() - size < 4 << 20, (address_space(), size)
 assert digest(call()) == expected
-print(sum(failed), kept)
+print(sum(failed))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
-@pytest.mark.parametrize("n_threads", [1])
-@pytest.mark.parametrize("name", ["kmeans", "weights", "one column", "refine", "predict"])
-def test_too_little_memory_is_a_memory_error(name, n_threads):
-    """At every allocation in turn: no crash, no leak, and the next call works.
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_too_little_memory_is_a_memory_error(n_threads):
+    """For arrays of more than 100 kB, and for threads: no crash, no hang, and the next call works.
 
-    An elbow is not among them: NumPy's difference of arrays of unlike shapes, which it takes, ends
-    in a SystemError or a crash of NumPy's own where its iterator gets no memory (2.4.6).
+    Those are mapped one by one; what is smaller finds room in the heap. Where it finds none, NumPy
+    (2.4.6) itself crashes: in a difference of arrays of unlike shapes, for instance, whose buffer
+    of 64 kB is asked for without the GIL.
     """
-    failed, kept = in_a_process(WITHOUT_MEMORY, name, str(n_threads))
-    assert int(failed) > 0
-    if int(kept) >= 50_000:
-        pytest.xfail(f"known defect: of some 40 failed calls, one kept an array ({kept} bytes)")
+    (failed,) = in_a_process(
+        WITHOUT_MEMORY, str(n_threads), MALLOC_ARENA_MAX="1",
+        MALLOC_MMAP_THRESHOLD_="100000", MALLOC_TRIM_THRESHOLD_=str(1 << 40),
+    )  # fmt: skip
+    assert int(failed) > 10
 
 
 MANY_CALLS = """
@@ -305,6 +382,10 @@ def resident():
         return int(file.read().split()[1]) * resource.getpagesize()
 for i in range(2000):
     call(i)
+# NumPy interns names that live as long as a call; Python's table of such strings is full of gaps
+# some day, and is made anew, 1 MB larger. Let that be today.
+for i in range(200_000):
+    sys.intern(f"name {i}")
 before, blocks = resident(), sys.getallocatedblocks()
 for i in range(10_000):
     call(i)
@@ -315,7 +396,7 @@ print(resident() - before, sys.getallocatedblocks() - blocks)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_thousand_calls_leave_nothing_behind():
     grown, blocks = in_a_process(MANY_CALLS)
-    assert int(grown) < 1_000_000 and int(blocks) < 1000
+    assert int(grown) < 200_000 and int(blocks) < 1000
 
 
 # --- Callbacks ---

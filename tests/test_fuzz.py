@@ -1,5 +1,7 @@
 """The judge of fuzz_kmeans.py, on bytes of hypothesis' choice."""
 
+import struct
+
 from fuzz_kmeans import HEADER, case_of, judge
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ header = st.binary(min_size=HEADER, max_size=HEADER)
 @given(st.builds(bytes.__add__, header, st.binary(max_size=400)))
 @example(b"")
 @example(b"]\x1a\xe5\xa2[\xff\xe6\xe6\0\0\0\0\0\0\0\x1d\xa5\xa5\xa5\xa5\xa7\xa2}\xe5\xdf\xa3\xff\xffU")
+@example(bytes([1, 0, 1, 1, 1, 0, 0, 0, 50, 0]) + struct.pack("=4d", 0, 0, 1e-101, 1.5e-323))
 def test_any_bytes(data):
     judge(data)
 

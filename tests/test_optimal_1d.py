@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import elbow, kmeans
-from ckmeans._column import Column, optimal, sorting_order
+from ckmeans._column import Column, optimal, sort_by_halves, sorting_order
 from ckmeans._rows import Rows
 
 
@@ -194,3 +194,6 @@ def test_sorting_by_parts(monkeypatch):
         order = sorting_order(column)
         np.testing.assert_array_equal(np.sort(order), np.arange(len(column)))
         np.testing.assert_array_equal(column[order], np.sort(column))
+        values = column.copy()
+        sort_by_halves(values)
+        np.testing.assert_array_equal(values, np.sort(column))

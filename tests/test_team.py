@@ -1,11 +1,15 @@
 """A team of threads: every task once, errors and interrupts in the caller, forks, exits."""
 
+import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from queue import SimpleQueue
 
 import numpy as np
 import oracle
@@ -178,6 +182,50 @@ def test_an_interrupt_between_invitations_leaves_no_guest_behind(monkeypatch):
     count = len(begun)
     time.sleep(0.1)
     assert len(begun) == count < 200
+
+
+@pytest.mark.parametrize("error", [None, MemoryError])
+def test_invitations_not_seen_keep_nothing(monkeypatch, error):
+    """Workers may be busy, or not to be had: what they are invited to is forgotten with the job."""
+
+    class Nobody:
+        def put(self, job):
+            jobs.append(job)
+            if error is not None:
+                job.join()  # as a guest
+
+    class Array:
+        pass
+
+    def call():
+        array = Array()
+        kept.append(weakref.ref(array))
+
+        def task(_, array=array):
+            if error is not None:
+                raise error
+
+        _team.each(task, [(0,), (1,)], 2)
+
+    jobs, kept = [], []
+    _team.each(lambda _: (), [(0,), (1,)], 2)  # there is a worker
+    monkeypatch.setattr(_team, "_invitations", Nobody())
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        call()
+    gc.collect()
+    assert len(jobs) == 1 and kept[0]() is None
+
+
+def test_without_workers_nobody_is_invited(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_team, "_n_workers", 0)
+    monkeypatch.setattr(_team, "_invitations", SimpleQueue())
+    monkeypatch.setattr(_team._thread, "start_new_thread", refuse)
+    done = []
+    _team.each(done.append, [(i,) for i in range(9)], 3)
+    assert done == list(range(9)) and _team._invitations.empty()
 
 
 def test_each_inside_of_each():

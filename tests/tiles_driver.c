@@ -1,5 +1,6 @@
-/* The tiles without Python, for a CPU under emulation: certified labels against brute force, and
- * sums against plain loops. Exits 1 at the first difference. */
+/* The tiles without Python, for a CPU under emulation or for a watcher of memory: certified labels
+ * against brute force, in rows and in columns, sums against plain loops, and rows read. Every
+ * array has the size that tiles.h promises and no more. Exits 1 where something is wrong. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,60 +15,135 @@ static double uniform(void)
     return (double)(state >> 11) / 9007199254740992.0 - 0.5;
 }
 
+#define NEW(type, count) ((type *)calloc((size_t)(count), sizeof(type)))
+
 #define DRIVER(S, real)                                                                            \
-    static int check_##S(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k)                                    \
+    /* The nearest centroid of each row by brute force, and its squared distance. */               \
+    static void nearest_##S(const real *X, ptrdiff_t n, ptrdiff_t d, const double *c,              \
+                            ptrdiff_t k, int32_t *labels, double *squares)                         \
     {                                                                                              \
-        real *X = malloc(n * d * sizeof *X), *least = malloc(3 * n * sizeof *least);               \
-        real *upper = least + n, *lower = upper + n;                                               \
-        double *c = malloc((k * d + d) * sizeof *c), *shift = c + k * d;                           \
-        double *totals = calloc(k * (d + 2), sizeof *totals);                                      \
-        double *wanted = calloc(k * (d + 2), sizeof *wanted);                                      \
-        int32_t *labels = malloc((2 * n + 1) * sizeof *labels), *undecided = labels + n;           \
-        void *packed = aligned_alloc(64, (ckm_packed_bytes_##S(k, d) + 63) / 64 * 64);             \
-        ptrdiff_t open, wrong = 0;                                                                 \
-        for (ptrdiff_t i = 0; i < n * d; i++) X[i] = (real)uniform();                              \
-        for (ptrdiff_t i = 0; i < k * d; i++) c[i] = uniform();                                    \
-        for (ptrdiff_t i = 0; i < d; i++) shift[i] = 0.1;                                          \
-        ckm_pack_##S(c, k, d, shift, packed);                                                      \
-        open = ckm_nearest_##S(X, d, 1, n, packed, labels, NULL, upper, lower, undecided);         \
-        for (ptrdiff_t i = 0, u = 0; i < n; i++) {                                                 \
-            int32_t best = 0;                                                                      \
-            double least2 = INFINITY;                                                              \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            squares[i] = INFINITY;                                                                 \
             for (ptrdiff_t j = 0; j < k; j++) {                                                    \
                 double total = 0;                                                                  \
                 for (ptrdiff_t f = 0; f < d; f++)                                                  \
                     total += (X[i * d + f] - c[j * d + f]) * (X[i * d + f] - c[j * d + f]);        \
-                if (total < least2) least2 = total, best = (int32_t)j;                             \
+                if (total < squares[i]) squares[i] = total, labels[i] = (int32_t)j;                \
             }                                                                                      \
-            if (u < open && undecided[u] == i)                                                     \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    /* How many rows the tiles get wrong; *open is raised by how many they leave open. */          \
+    static ptrdiff_t tiles_##S(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,           \
+                               ptrdiff_t n, const void *packed, const int32_t *labels,             \
+                               const double *squares, ptrdiff_t *open)                             \
+    {                                                                                              \
+        int32_t *found = NEW(int32_t, n), *undecided = NEW(int32_t, n + 1);                        \
+        real *least = NEW(real, n), *upper = NEW(real, n), *lower = NEW(real, n);                  \
+        ptrdiff_t wrong = 0, u = 0, count;                                                         \
+        count = ckm_nearest_##S(X, row_step, column_step, n, packed, found, least, upper, lower,   \
+                                undecided);                                                        \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \
             else                                                                                   \
-                wrong += labels[i] != best || !(upper[i] * (1 + 1e-6) >= least2);                  \
-            labels[i] = best;                                                                      \
-            for (ptrdiff_t f = 0; f < d; f++)                                                      \
-                wanted[best * (d + 2) + f] += X[i * d + f] - c[best * d + f];                      \
-            wanted[best * (d + 2) + d] += 1, wanted[best * (d + 2) + d + 1] += least2;             \
+                wrong += found[i] != labels[i] || !(upper[i] * (1 + 1e-6) >= squares[i]) ||        \
+                         !(least[i] <= squares[i] * (1 + 1e-6));                                   \
         }                                                                                          \
-        ckm_add_##S(X, d, d, n, labels, NULL, c, d, totals);                                       \
-        for (ptrdiff_t i = 0; i < k * (d + 2); i++)                                                \
-            wrong += !(fabs(totals[i] - wanted[i]) <= 1e-5 * (1 + fabs(wanted[i])));               \
+        wrong += u != count;                                                                       \
+        ckm_nearest_##S(X, row_step, column_step, n, packed, found, NULL, NULL, NULL, undecided);  \
+        free(found), free(undecided), free(least), free(upper), free(lower);                       \
+        *open += count;                                                                            \
+        return wrong;                                                                              \
+    }                                                                                              \
+                                                                                                   \
+    /* How many of the sums that add and move leave behind are wrong. */                           \
+    static ptrdiff_t sums_##S(const real *X, ptrdiff_t n, ptrdiff_t d, const double *c,            \
+                              ptrdiff_t k, const int32_t *labels, const double *squares)           \
+    {                                                                                              \
+        ptrdiff_t size = k * (d + 2), wrong = 0;                                                   \
+        double *added = NEW(double, size), *moved = NEW(double, size), *wanted = NEW(double, size);\
+        int32_t *none = NEW(int32_t, n), *changed = NEW(int32_t, n + 16);                          \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            double *own = wanted + labels[i] * (d + 2);                                            \
+            for (ptrdiff_t f = 0; f < d; f++) own[f] += X[i * d + f] - c[labels[i] * d + f];       \
+            own[d] += 1, own[d + 1] += squares[i], none[i] = -1;                                   \
+        }                                                                                          \
+        ckm_add_##S(X, d, d, n, labels, NULL, c, d, added);                                        \
+        wrong += ckm_changed(none, labels, n, changed) != n;                                       \
+        ckm_move_##S(X, d, d, changed, n, none, labels, c, moved);                                 \
+        for (ptrdiff_t j = 0; j < k; j++)                                                          \
+            for (ptrdiff_t f = 0; f < d + 2; f++) {                                                \
+                double sum = wanted[j * (d + 2) + f], mass = wanted[j * (d + 2) + d];              \
+                double shifted = f < d ? sum + mass * (c[j * d + f] - c[f]) : f == d ? mass : 0;   \
+                wrong += !(fabs(added[j * (d + 2) + f] - sum) <= 1e-5 * (1 + fabs(sum)));          \
+                wrong += !(fabs(moved[j * (d + 2) + f] - shifted) <= 1e-5 * (1 + fabs(shifted)));  \
+            }                                                                                      \
+        free(added), free(moved), free(wanted), free(none), free(changed);                         \
+        return wrong;                                                                              \
+    }                                                                                              \
+                                                                                                   \
+    /* How many elements are read wrong, from the last row to the first. */                        \
+    static ptrdiff_t reads_##S(const real *X, ptrdiff_t n, ptrdiff_t d, int type)                  \
+    {                                                                                              \
+        real *out = NEW(real, n * d);                                                              \
+        double largest = 0;                                                                        \
+        ptrdiff_t size = sizeof *X, wrong = 0;                                                     \
+        ckm_source source = {(const char *)(X + (n - 1) * d), -d * size, size, type, 0, 0, 0};     \
+        ckm_read_##S(&source, d, 0, NULL, n, out);                                                 \
+        for (ptrdiff_t i = 0; i < n * d; i++)                                                      \
+            wrong += out[i] != X[(n - 1 - i / d) * d + i % d];                                     \
+        wrong += ckm_first_bad(&source, d, 0, n, 1, &largest) != -1 || largest > 0.5;              \
+        free(out);                                                                                 \
+        return wrong;                                                                              \
+    }                                                                                              \
+                                                                                                   \
+    static int check_##S(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int type)                          \
+    {                                                                                              \
+        real *X = NEW(real, n * d), *columns = NEW(real, n * d);                                   \
+        double *c = NEW(double, k * d), *shift = NEW(double, d), *squares = NEW(double, n);        \
+        int32_t *labels = NEW(int32_t, n);                                                         \
+        void *packed = aligned_alloc(64, (ckm_packed_bytes_##S(k, d) + 63) / 64 * 64);             \
+        ptrdiff_t open = 0, wrong;                                                                 \
+        for (ptrdiff_t i = 0; i < n * d; i++)                                                      \
+            X[i] = columns[i % d * n + i / d] = (real)uniform();                                   \
+        for (ptrdiff_t i = 0; i < k * d; i++) c[i] = uniform();                                    \
+        for (ptrdiff_t i = 0; i < d; i++) shift[i] = 0.1;                                          \
+        ckm_pack_##S(c, k, d, shift, packed);                                                      \
+        nearest_##S(X, n, d, c, k, labels, squares);                                               \
+        wrong = tiles_##S(X, d, 1, n, packed, labels, squares, &open);                             \
+        if (d < CKM_LONG) wrong += tiles_##S(columns, 1, n, n, packed, labels, squares, &open);    \
+        wrong += sums_##S(X, n, d, c, k, labels, squares) + reads_##S(X, n, d, type);              \
+        free(X), free(columns), free(c), free(shift), free(squares), free(labels), free(packed);   \
+        if (!wrong && open * 20 <= n + 40) return 0;                                               \
         printf("%s n=%td d=%td k=%td: %td undecided, %td wrong\n", #S, n, d, k, open, wrong);      \
-        free(X), free(least), free(c), free(totals), free(wanted), free(labels), free(packed);     \
-        return wrong != 0 || open * 20 > n;                                                        \
+        return 1;                                                                                  \
     }
 
 DRIVER(f32, float)
 DRIVER(f64, double)
 
+static int check(int n, int d, int k)
+{
+    return check_f32(n, d, k, CKM_FLOAT32) | check_f64(n, d, k, CKM_FLOAT64);
+}
+
+#define LENGTH(array) (sizeof array / sizeof *array)
+
 int main(void)
 {
     static const int shapes[][3] = {{1000, 2, 3},   {1001, 3, 17},  {500, 8, 16}, {333, 16, 64},
                                     {200, 33, 100}, {100, 130, 5}, {97, 300, 40}};
+    /* Where tiles, vectors, blocks of columns and the three shapes of tiles begin and end. */
+    static const int ns[] = {1, 2, 15, 16, 17, 33, 47, 48, 49};
+    static const int ds[] = {1, 2, 4, 7, 8, 9, 16, 17, 63, 127, 128, 129};
+    static const int ks[] = {1, 2, 9, 10, 11, 16, 17, 33};
     int failed = ckm_simd_choose(getenv("CKMEANS_SIMD")) != 0;
     printf("SIMD level: %s\n", ckm_simd_name());
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        failed |= check_f32(shapes[i][0], shapes[i][1], shapes[i][2]);
-        failed |= check_f64(shapes[i][0], shapes[i][1], shapes[i][2]);
-    }
+    for (size_t i = 0; i < LENGTH(shapes); i++)
+        failed |= check(shapes[i][0], shapes[i][1], shapes[i][2]);
+    for (size_t n = 0; n < LENGTH(ns); n++)
+        for (size_t d = 0; d < LENGTH(ds); d++)
+            for (size_t k = 0; k < LENGTH(ks); k++) failed |= check(ns[n], ds[d], ks[k]);
     return failed;
 }
