@@ -13,7 +13,7 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, reassigned
+from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, problem_of, reassigned
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
@@ -126,7 +126,7 @@ def kmeans(
     refine = valid.refinement(refine)
     rng = valid.generator(seed, wanted=isinstance(init, str) or refine is not None)
 
-    problem = Problem(rows, weight, prune, n_threads)
+    problem = problem_of(rows, weight, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(rows, k, rng, weight, init, limits.n_init, n_threads):

@@ -19,6 +19,8 @@ def nearest_labels(
     rows: Rows, centroids: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
+    if rows.sparse:
+        return rows.nearest_labels(centroids, valid.threads(n_threads))
     packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
     labels = np.empty(rows.n, dtype=np.int32)
 
@@ -33,6 +35,8 @@ def nearest_labels(
 
 def transformed(rows: Rows, centroids: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """Distance of each row to every centroid: (n, k) float64."""
+    if rows.sparse:
+        return rows.transformed(centroids, valid.threads(n_threads))
     columns = _lloyd.columns_of(centroids)
     distances = np.empty((rows.n, len(centroids)))
 
@@ -48,6 +52,8 @@ def own_distances2(
     rows: Rows, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Squared distance of each row to the centroid of its label: (n,) float64."""
+    if rows.sparse:
+        return rows.own_distances2(centroids, labels, valid.threads(n_threads))
     squares = np.empty(rows.n)
 
     def measure(first: int, last: int) -> None:

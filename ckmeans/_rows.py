@@ -22,6 +22,8 @@ class Rows:
     converted where it is read.
     """
 
+    sparse = False
+
     def __init__(
         self,
         X: np.ndarray,
@@ -33,6 +35,7 @@ class Rows:
         self.source = Source(X, offset, scale)
         self.dtype = FLOAT32 if self.source.single else FLOAT64
         self.native = self.source.native
+        self.width = self.d  # elements of a row that are computed with
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.d))
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -58,6 +61,10 @@ class Rows:
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         """Chosen rows as they are computed, in float64."""
         return self.source.take(np.asarray(index, dtype=np.int64))
+
+    def subset(self, index: np.ndarray) -> Rows:
+        """Chosen rows as they are computed, in float64."""
+        return Rows(self[index])
 
     def first_bad(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         """Row and column of the first element of X that is not within +-limit; NaN is not."""

@@ -28,7 +28,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     refuse_masked(X, name)
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
-    if hasattr(X, "tocsr"):
+    if is_sparse(X):
         raise TypeError(f"{name} must be a dense array, got {type(X).__name__}; use X.toarray()")
     try:
         if hasattr(X, "__dlpack__") and not hasattr(X, "__array__"):
@@ -50,6 +50,49 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
     return array
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a sparse matrix or array of SciPy, or by its interface another's."""
+    return hasattr(X, "tocsr")
+
+
+def as_csr(X: Any, name: str = "X") -> Any:
+    """A sparse X in CSR format."""
+    if len(X.shape) != 2:
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {X.shape}")
+    if X.dtype.kind not in "buif" or X.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold real numbers (bool, integers, float16, float32 or float64), "
+            f"got dtype {X.dtype}"
+        )
+    if not X.shape[0] or not X.shape[1]:
+        raise ValueError(f"{name} must have at least one row and one column, got {X.shape}")
+    if X.shape[1] > MOST_CLUSTERS:
+        raise ValueError(f"{name} must have at most {MOST_CLUSTERS} columns, got {X.shape[1]}")
+    return X if getattr(X, "format", "") == "csr" else X.tocsr()
+
+
+def as_rows(X: Any, n_threads: int = 1, d: int | None = None) -> Any:
+    """The rows of X, dense or sparse, checked to be finite; d: the columns that they must have."""
+    rows: Any
+    if is_sparse(X) and X.shape[-1] > 1:
+        from ckmeans._sparse import SparseRows
+
+        X = as_csr(X)
+        check_columns(X, d)
+        rows = SparseRows(X)
+    else:
+        X = as_matrix(X.toarray() if is_sparse(X) else X)
+        check_columns(X, d)
+        rows = Rows(X)
+    check_finite(rows, n_threads=n_threads)
+    return rows
+
+
+def check_columns(X: Any, d: int | None) -> None:
+    if d is not None and X.shape[1] != d:
+        raise ValueError(f"X must have {d} columns like the fitted data, got {X.shape[1]}")
 
 
 def is_dask(X: Any) -> bool:
@@ -75,12 +118,11 @@ def _frame_values(frame: Any, name: str) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Rows:
+def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Any:
     """The rows of X, checked to be finite; standardised by column for scale="std"."""
     if scale is not None and (not isinstance(scale, str) or scale != "std"):
         raise ValueError(f'scale must be None or "std", got {scale!r}')
-    rows = Rows(as_matrix(X))
-    check_finite(rows, n_threads=n_threads)
+    rows = as_rows(X, n_threads)
     return rows.standardised() if scale else rows
 
 
