@@ -39,6 +39,7 @@ cdef extern from "_tiles/tiles.h" nogil:
     enum:
         CKM_SPARSE_WIDTH
     ctypedef struct ckm_csr:
+        Py_ssize_t n
         const void* values
         const void* columns
         const int64_t* starts

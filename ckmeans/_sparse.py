@@ -197,12 +197,13 @@ class SparseSeeding:
         self.squares = np.empty((rows.n, n_candidates))
         self.gains = np.empty((self.n_segments, n_candidates))
         self.panels = np.zeros((-(-n_candidates // WIDTH), rows.d, WIDTH))
+        self.there = np.zeros(rows.d, dtype=np.uint8)
         self.points = np.empty(0, dtype=np.int64)
         self.reached = 0
 
     def _aim(self, points: np.ndarray) -> None:
-        self.csr.place(self.panels, self.points, True)
-        self.csr.place(self.panels, points, False)
+        self.csr.place(self.panels, self.there, self.points, True)
+        self.csr.place(self.panels, self.there, points, False)
         self.points = points
 
     def _drawn(self, uniforms: np.ndarray, chances: np.ndarray) -> np.ndarray:
@@ -245,8 +246,8 @@ class SparseSeeding:
         """What the candidates gain in a segment of rows."""
         first, last = self._rows_of(segment)
         self.csr.gains(
-            first, last, self.panels, self.points, self.nearest, self.weight, self.squares,
-            self.gains[segment],
+            first, last, self.panels, self.there, self.points, self.nearest, self.weight,
+            self.squares, self.gains[segment],
         )  # fmt: skip
 
     def pick(self) -> None:
@@ -303,8 +304,11 @@ class SparseProblem(Problem):
         self.sweep.aim(centroids, mode)
 
     def _collected(self) -> tuple[int, int]:
-        self._add_up(False)
-        return self.sweep.collect()
+        changed = self.sweep.n_changed()
+        # Anew: weighted rows, as a large weight that leaves a sum would take the small ones' digits
+        # with it; and where that is less to do.
+        self._add_up(anew=self.weight is not None or 2 * changed > self.rows.n)
+        return changed, self.sweep.collect()
 
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)
@@ -323,7 +327,7 @@ class SparseProblem(Problem):
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""
-        self._add_up(True)
+        self._add_up(anew=True)
         means = self.means(centroids)[0]
         if np.array_equal(means, centroids):
             return centroids, self.measured()

@@ -8,7 +8,6 @@
 #if REAL_BITS == 32
 
 #define SPARSE_VECTORS 8 /* of a panel, at most */
-#define SPARSE_CHAINS 4
 #define sparse_packed NAME(sparse_packed)
 
 /* The head of a packed buffer; then half squared norms (stride,), infinite beyond k; then panels
@@ -80,45 +79,50 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
     }
 }
 
-/* Adds the products of m elements with the panel's rows of their columns to dots. */
-INLINE void NAME(sparse_dots)(const real *values, const int32_t *columns, ptrdiff_t m,
-                              const real *panel, int vectors, int chains, real *dots)
+/* Elements whose panel rows are fetched, where those are long: -20 % at k = 100 and d = 20k, but
+ * +5 % at k = 20. */
+#define SPARSE_AHEAD 8
+
+/* Adds the products of the elements with the panel's rows of their columns to dots. */
+INLINE void NAME(sparse_dots)(const csr_piece *piece, int double_values, const real *panel,
+                              int vectors, real *dots)
 {
-    vec sums[SPARSE_CHAINS][SPARSE_VECTORS];
-    const ptrdiff_t width = vectors * LANES;
-    ptrdiff_t t = 0;
-    EACH(p, vectors) sums[0][p] = V_LOAD(dots + p * LANES);
-    for (int c = 1; c < chains; c++)
-        EACH(p, vectors) sums[c][p] = V_SET1(0);
-    for (; t + chains <= m; t += chains)
-        EACH(c, chains) {
-            const real *at = panel + columns[t + c] * width;
-            const vec x = V_SET1(values[t + c]);
-            EACH(p, vectors) sums[c][p] = V_FMA(x, V_LOAD(at + p * LANES), sums[c][p]);
+    vec sums[SPARSE_VECTORS];
+    const ptrdiff_t width = vectors * LANES, known = piece->known - SPARSE_AHEAD;
+    EACH(p, vectors) sums[p] = V_LOAD(dots + p * LANES);
+    for (ptrdiff_t t = 0; t < piece->m; t++) {
+        const real *at = panel + piece->columns[t] * width;
+        const vec x = V_SET1(double_values ? (real)((const double *)piece->values)[t]
+                                           : ((const real *)piece->values)[t]);
+        if (vectors > 4) {
+            const real *ahead = panel + piece->columns[t < known ? t + SPARSE_AHEAD : t] * width;
+            EACH(p, vectors) if (p * sizeof(vec) % 64 == 0) prefetch(ahead + p * LANES);
         }
-    for (; t < m; t++) {
-        const real *at = panel + columns[t] * width;
-        const vec x = V_SET1(values[t]);
-        EACH(p, vectors) sums[0][p] = V_FMA(x, V_LOAD(at + p * LANES), sums[0][p]);
+        EACH(p, vectors) sums[p] = V_FMA(x, V_LOAD(at + p * LANES), sums[p]);
     }
-    for (int c = 1; c < chains; c++)
-        EACH(p, vectors) sums[0][p] += sums[c][p];
-    EACH(p, vectors) V_STORE(dots + p * LANES, sums[0][p]);
+    EACH(p, vectors) V_STORE(dots + p * LANES, sums[p]);
 }
 
-/* Few vectors a panel: more elements at a time, which do not wait for each other. */
-static void NAME(sparse_panel)(const real *values, const int32_t *columns, ptrdiff_t m,
-                               const real *panel, ptrdiff_t vectors, real *dots)
+#define SPARSE_CASE(n)                                                                             \
+    case n:                                                                                        \
+        if (double_values)                                                                         \
+            NAME(sparse_dots)(piece, 1, panel, n, dots);                                           \
+        else                                                                                       \
+            NAME(sparse_dots)(piece, 0, panel, n, dots);                                           \
+        break;
+
+static void NAME(sparse_panel)(const csr_piece *piece, int double_values, const real *panel,
+                               ptrdiff_t vectors, real *dots)
 {
     switch (vectors) {
-    case 1: NAME(sparse_dots)(values, columns, m, panel, 1, 4, dots); break;
-    case 2: NAME(sparse_dots)(values, columns, m, panel, 2, 4, dots); break;
-    case 3: NAME(sparse_dots)(values, columns, m, panel, 3, 2, dots); break;
-    case 4: NAME(sparse_dots)(values, columns, m, panel, 4, 2, dots); break;
-    case 5: NAME(sparse_dots)(values, columns, m, panel, 5, 1, dots); break;
-    case 6: NAME(sparse_dots)(values, columns, m, panel, 6, 1, dots); break;
-    case 7: NAME(sparse_dots)(values, columns, m, panel, 7, 1, dots); break;
-    default: NAME(sparse_dots)(values, columns, m, panel, 8, 1, dots);
+        SPARSE_CASE(1)
+        SPARSE_CASE(2)
+        SPARSE_CASE(3)
+        SPARSE_CASE(4)
+        SPARSE_CASE(5)
+        SPARSE_CASE(6)
+        SPARSE_CASE(7)
+        SPARSE_CASE(8)
     }
 }
 
@@ -133,7 +137,7 @@ static void NAME(sparse_scores)(const ckm_csr *X, ptrdiff_t row, const sparse_pa
     memset(scores, 0, (size_t)p->stride * sizeof *scores);
     while (next_piece(X, X->starts[row + 1], &piece))
         for (ptrdiff_t j = 0; j < p->stride; j += width)
-            NAME(sparse_panel)(piece.values, piece.columns, piece.m, panels + j * p->d, p->vectors,
+            NAME(sparse_panel)(&piece, X->double_values, panels + j * p->d, p->vectors,
                                scores + j);
     for (ptrdiff_t j = 0; j < p->stride; j += LANES)
         V_STORE(scores + j, V_LOAD(half_norms + j) - V_LOAD(scores + j));
@@ -199,7 +203,8 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 }
 
 #undef SPARSE_VECTORS
-#undef SPARSE_CHAINS
+#undef SPARSE_AHEAD
+#undef SPARSE_CASE
 #undef SPARSE_COLUMNS
 #undef sparse_packed
 

@@ -177,6 +177,7 @@ void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *
 /* A CSR matrix: row i has the elements starts[i] to starts[i + 1] - 1 of values and columns, the
  * columns ascending and each once. norms2 are the rows' squared lengths as plain float64 sums. */
 typedef struct {
+    ptrdiff_t n;
     const void *values, *columns;
     const int64_t *starts;
     const double *norms2;
