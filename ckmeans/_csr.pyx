@@ -492,9 +492,9 @@ cdef class CsrSweep:
         return min(self.rows.n, (segment + 1) * self.segment_rows)
 
     def begin(self, Py_ssize_t k, labels=None):
-        """Start a run with k clusters."""
+        """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""
         cdef Py_ssize_t n = self.rows.n, d = self.rows.d
-        self.labels = np.full(n, -1, np.int32)
+        self.labels = np.full(n, -1, np.int32) if labels is None else labels
         self.before = np.full(n, -1, np.int32)
         self.label_view, self.before_view = self.labels, self.before
         self.totals = np.zeros((k, d + 2))

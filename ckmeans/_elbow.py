@@ -71,7 +71,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     """
     options = all_options(kmeans_options)
     n_threads = valid.threads(options["n_threads"])
-    rows = valid.finite_rows(X, options["scale"], n_threads)
+    rows = valid.finite_rows(X, options["scale"], n_threads, options["metric"])
     ks = cluster_numbers(ks, rows.n)
     init = options["init"]
     if not isinstance(init, str):

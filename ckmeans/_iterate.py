@@ -12,7 +12,7 @@ import numpy as np
 
 from ckmeans import _lloyd, _team
 from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, Sweep, shift_between
-from ckmeans._rows import Rows
+from ckmeans._rows import Rows, directions
 
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
 # instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far from centroids.
@@ -26,6 +26,7 @@ SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than t
 AT_ONCE = 1000  # small iterations between looks at pending signals
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
+ROUNDED = 1e-15  # by which a coordinate of the same direction may differ
 NONE = np.empty(0, dtype=np.intp)
 
 
@@ -113,7 +114,7 @@ class Problem:
         self._prepare()
 
     def _prepare(self) -> None:
-        self.reference = self.rows.source.middle()
+        self.reference = self.rows.middle()
         self.sweep = Sweep(self.rows.source, self.weight, self.reference, self.prune is not False)
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:
@@ -161,6 +162,7 @@ class Problem:
         """
         k = len(start)
         unwatched = limits.callback is None and limits.deadline == math.inf
+        unwatched &= self.rows.norms is None
         if not (unwatched and self._is_small(k) and self.sweep.n_segments == 1) or self.prune:
             return start, 1
         most = min(limits.max_iter, AT_ONCE)
@@ -215,6 +217,10 @@ class Problem:
         and the residuals to the centroids."""
         residuals = self.residuals(centroids)
         means = self.sweep.rebuild(centroids, residuals)
+        if means is not None and self.rows.norms is not None:
+            means = directions(means, centroids)
+            if np.abs(means - centroids).max() <= ROUNDED:
+                means = None
         return (centroids if means is None else means), residuals
 
     def measured(self) -> np.ndarray:
@@ -224,7 +230,14 @@ class Problem:
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
         means, n_empty = self.sweep.means(centroids)
+        if self.rows.norms is not None:
+            means = directions(means, centroids)
         return means, np.flatnonzero(self.mass <= 0) if n_empty else NONE
+
+    def mean_of(self, cluster: int) -> np.ndarray:
+        """The same of one cluster that holds rows."""
+        mean = self.reference + self.sums[cluster] / self.mass[cluster]
+        return mean if self.rows.norms is None else directions(mean[None], mean[None])[0]
 
     def move(self, row: int, x: np.ndarray, cluster: int) -> None:
         """Put one row into an empty cluster."""
@@ -354,7 +367,7 @@ def refill(problem: Problem, means: np.ndarray, cluster: int, pure: set[int]) ->
         x = problem.rows[np.array([row])][0]
         if not problem.all_equal(donor, x):
             problem.move(row, x, cluster)
-            means[donor] = problem.reference + problem.sums[donor] / problem.mass[donor]
+            means[donor] = problem.mean_of(donor)
             means[cluster] = x
             return True
         means[donor] = x

@@ -9,14 +9,13 @@ import numpy as np
 
 from ckmeans import _lloyd
 from ckmeans import _validation as valid
-from ckmeans._rows import Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def nearest_labels(
-    rows: Rows, centroids: np.ndarray, n_threads: int | None = None
+    rows: Any, centroids: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
     if rows.sparse:
@@ -33,23 +32,18 @@ def nearest_labels(
     return labels
 
 
-def transformed(rows: Rows, centroids: np.ndarray, n_threads: int | None = None) -> np.ndarray:
+def transformed(rows: Any, centroids: np.ndarray, n_threads: int | None = None) -> np.ndarray:
     """Distance of each row to every centroid: (n, k) float64."""
-    if rows.sparse:
-        return rows.transformed(centroids, valid.threads(n_threads))
-    columns = _lloyd.columns_of(centroids)
     distances = np.empty((rows.n, len(centroids)))
-
-    def measure(first: int, last: int) -> None:
-        block = rows.block(first, last, np.float64)
-        _lloyd.all_distances(block, columns, distances[first:last])
-
-    rows.each_block(measure, valid.threads(n_threads))
+    measure = rows.distances_to(centroids)
+    rows.each_block(
+        lambda first, last: measure(first, last, distances[first:last]), valid.threads(n_threads)
+    )
     return distances
 
 
 def own_distances2(
-    rows: Rows, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
+    rows: Any, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Squared distance of each row to the centroid of its label: (n,) float64."""
     if rows.sparse:
@@ -89,6 +83,9 @@ class KMeansResult:
     offset, scale : ndarray of shape (d,), or None
         Column means and standard deviations when scale="std" was used: distances are between
         ``(x - offset) / scale``.
+    metric : {"euclidean", "cosine"}
+        "cosine" where rows and centroids are compared at length 1: distances are then
+        ``sqrt(2 - 2 cos)``.
     """
 
     centroids: np.ndarray
@@ -101,6 +98,7 @@ class KMeansResult:
     run_inertias: np.ndarray
     offset: np.ndarray | None = None
     scale: np.ndarray | None = None
+    metric: str = "euclidean"
 
     def __repr__(self) -> str:
         k, d = self.centroids.shape
@@ -123,7 +121,8 @@ class KMeansResult:
             from ckmeans import dask
 
             return dask.predict(X, self)
-        return nearest_labels(self._rows(X), self._computed_centroids())
+        rows = self._rows(X)
+        return nearest_labels(rows, self._computed_centroids(rows))
 
     def transform(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to every centroid, shape (n, k), float64."""
@@ -131,7 +130,8 @@ class KMeansResult:
             from ckmeans import dask
 
             return dask.transform(X, self)
-        return transformed(self._rows(X), self._computed_centroids())
+        rows = self._rows(X)
+        return transformed(rows, self._computed_centroids(rows))
 
     def distances(self, X: Any) -> np.ndarray:
         """Euclidean distance of each row to its nearest centroid, shape (n,), float64.
@@ -142,7 +142,8 @@ class KMeansResult:
             from ckmeans import dask
 
             return dask.distances(X, self)
-        rows, centroids = self._rows(X), self._computed_centroids()
+        rows = self._rows(X)
+        centroids = self._computed_centroids(rows)
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return np.sqrt(squares, out=squares)
 
@@ -200,20 +201,18 @@ class KMeansResult:
 
         return plot_clusters(self, X, ax, cells=cells)
 
-    def _rows(self, X: Any) -> Rows:
-        rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
-        valid.check_finite(rows, n_threads=valid.threads(None))
+    def _rows(self, X: Any) -> Any:
+        n_threads, d = valid.threads(None), self.centroids.shape[1]
+        rows = valid.finite_rows(X, None, n_threads, self.metric, d)
         if self.scale is None:
             return rows
-        rows = Rows(rows.X, self.offset, self.scale)
+        rows = rows.scaled(self.offset, self.scale)
         if self.scale.min() < 1:  # or no number grows
             valid.check_standardised(rows)
         return rows
 
-    def _computed_centroids(self) -> np.ndarray:
-        if self.scale is None:
-            return np.ascontiguousarray(self.centroids, dtype=np.float64)
-        return np.ascontiguousarray((self.centroids - self.offset) / self.scale)
+    def _computed_centroids(self, rows: Any) -> np.ndarray:
+        return np.ascontiguousarray(rows.computed(self.centroids), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

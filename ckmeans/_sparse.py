@@ -19,6 +19,7 @@ from ckmeans._csr import (
     plain_norms2,
 )
 from ckmeans._iterate import PARALLEL, Problem
+from ckmeans._rows import directions
 
 BLOCK_ELEMENTS = 1 << 17
 SCRATCH = 1 << 15  # distances in a block
@@ -29,17 +30,21 @@ class SparseRows:
 
     Values are float32 for such matrices and types of at most 16 bits, else float64; others than
     these two are copied, and so is a matrix whose columns do not ascend in each row or occur twice.
-    `scale` divides the columns. They keep their zeros: no offset changes a distance.
+    `scale` divides the columns, `norms` the rows. They keep their zeros: no offset changes a
+    distance.
     """
 
     sparse = True
 
-    def __init__(self, X: Any, scale: np.ndarray | None = None) -> None:
-        self.X, self.scale = X, scale
+    def __init__(
+        self, X: Any, scale: np.ndarray | None = None, norms: np.ndarray | None = None
+    ) -> None:
+        self.X, self.scale, self.norms = X, scale, norms
         self.offset = None if scale is None else np.zeros(X.shape[1])
         self.n, self.d = X.shape
         single = X.dtype == np.float32 or X.dtype.itemsize <= 2
-        self.dtype = np.dtype(np.float32 if single and scale is None else np.float64)
+        given = scale is None and norms is None
+        self.dtype = np.dtype(np.float32 if single and given else np.float64)
         self.csr = self._csr()
 
     def _csr(self) -> Csr:
@@ -49,6 +54,8 @@ class SparseRows:
         columns = np.ascontiguousarray(X.indices, index)
         if self.scale is not None:
             values = values / self.scale[columns]
+        if self.norms is not None:
+            values = values / np.repeat(self.norms, np.diff(X.indptr))
         csr = Csr(values, columns, np.ascontiguousarray(X.indptr, np.int64), self.d)
         self.width = max(1, -(-len(values) // self.n))  # elements of a row
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.width))
@@ -101,7 +108,8 @@ class SparseRows:
 
     def subset(self, index: np.ndarray) -> SparseRows:
         """Chosen rows as they are."""
-        chosen = SparseRows(self.X[index], self.scale)
+        norms = None if self.norms is None else self.norms[index]
+        chosen = SparseRows(self.X[index], self.scale, norms)
         chosen.look(np.inf, 1)
         return chosen
 
@@ -119,13 +127,51 @@ class SparseRows:
 
     def standardised(self) -> SparseRows:
         """The same rows with columns of standard deviation 1; constant ones stay."""
-        deviation = np.sqrt(self.moments()[1])
-        rows = SparseRows(self.X, np.where(deviation == 0, 1.0, deviation))
+        mean, variance = self.moments()
+        deviation = np.sqrt(variance)
+        constant = deviation <= 1e-14 * np.abs(mean) * np.sqrt(self.n)
+        return self.scaled(np.zeros(self.d), np.where(constant, 1.0, deviation))
+
+    def scaled(self, offset: np.ndarray, scale: np.ndarray) -> SparseRows:
+        """The same rows divided by a scale by column."""
+        rows = SparseRows(self.X, scale)
         rows.look(np.inf, 1)
         return rows
 
+    def lengths(self) -> np.ndarray:
+        """Euclidean norm of each row (n,), 0 for zeros alone, with the bits of dense rows."""
+        rows = np.repeat(np.arange(self.n), np.diff(self.csr.starts))
+        largest = np.zeros(self.n)
+        np.maximum.at(largest, rows, np.abs(self.csr.values))
+        _, exponents = np.frexp(largest)
+        scaled = np.ldexp(self.csr.values.astype(np.float64), -exponents[rows])
+        return np.ldexp(np.sqrt(np.bincount(rows, np.square(scaled), self.n)), exponents)
+
+    def directions(self, norms: np.ndarray) -> SparseRows:
+        """The same rows divided by their norms."""
+        rows = SparseRows(self.X, norms=norms)
+        rows.look(np.inf, 1)
+        return rows
+
+    def totals(
+        self, centroids: np.ndarray, weight: np.ndarray | None, labels: np.ndarray
+    ) -> np.ndarray:
+        """Sums over each cluster of w (x - c), w and w |x - c|^2: (k, d + 2)."""
+        sweep = CsrSweep(self.csr, weight, False)
+        sweep.begin(len(centroids), labels)
+        sweep.move(0, len(centroids), True)
+        squares = self.own_distances2(centroids, labels, 1)
+        if weight is not None:
+            squares *= weight
+        totals = sweep.totals
+        totals[:, :-2] -= totals[:, -2:-1] * centroids
+        totals[:, -1] = np.bincount(labels, squares, len(centroids))
+        return totals
+
     def computed(self, centroids: np.ndarray) -> np.ndarray:
         """Centroids in the units of X as they are computed with."""
+        if self.norms is not None:
+            return directions(centroids, centroids)
         return centroids if self.scale is None else centroids / self.scale
 
     def original(self, centroids: np.ndarray) -> np.ndarray:
@@ -157,25 +203,19 @@ class SparseRows:
         self.each_block(measure, n_threads)
         return squares
 
-    def transformed(self, centroids: np.ndarray, n_threads: int) -> np.ndarray:
-        """Distance of each row to every centroid: (n, k) float64."""
-        distances = np.empty((self.n, len(centroids)))
-        panels, norms2 = panels_of(centroids), plain_norms2(centroids)
+    def middle(self) -> np.ndarray:
+        """The origin, where most elements of most rows are: (d,)."""
+        return np.zeros(self.d)
 
-        def measure(first: int, last: int) -> None:
-            block = distances[first:last]
-            self.csr.all_squares(first, last, panels, norms2, block)
-            np.sqrt(block, out=block)
+    def distances_to(self, points: np.ndarray) -> Callable[[int, int, np.ndarray], None]:
+        """What writes the distances of rows first..last-1 to the points (k, d) into an array."""
+        panels, norms2 = panels_of(points), plain_norms2(points)
 
-        self.each_block(measure, n_threads)
-        return distances
+        def measure(first: int, last: int, out: np.ndarray) -> None:
+            self.csr.all_squares(first, last, panels, norms2, out)
+            np.sqrt(out, out=out)
 
-    def two_least2(self, centroids: np.ndarray, n_threads: int) -> tuple[np.ndarray, ...]:
-        """Label of each row, its squared distance to that centroid and to the next: (n,) each."""
-        distances = self.transformed(centroids, n_threads)
-        labels = distances.argmin(axis=1)
-        two = np.partition(np.square(distances, out=distances), 1, axis=1)
-        return labels, two[:, 0], two[:, 1]
+        return measure
 
 
 class SparseSeeding:
@@ -284,7 +324,7 @@ class SparseProblem(Problem):
     sweep: Any
 
     def _prepare(self) -> None:
-        self.reference = np.zeros(self.rows.d)
+        self.reference = self.rows.middle()
         self.sweep = CsrSweep(self.rows.csr, self.weight, self.prune is not False)
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:

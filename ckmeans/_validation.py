@@ -118,12 +118,40 @@ def _frame_values(frame: Any, name: str) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Any:
-    """The rows of X, checked to be finite; standardised by column for scale="std"."""
+def finite_rows(
+    X: Any, scale: str | None = None, n_threads: int = 1, metric: str = "euclidean",
+    d: int | None = None,
+) -> Any:  # fmt: skip
+    """The rows of X, dense or sparse, checked to be finite; standardised by column for scale="std",
+    of length 1 for metric="cosine". d: the columns that they must have."""
     if scale is not None and (not isinstance(scale, str) or scale != "std"):
         raise ValueError(f'scale must be None or "std", got {scale!r}')
-    rows = as_rows(X, n_threads)
+    if not isinstance(metric, str) or metric not in ("euclidean", "cosine"):
+        raise ValueError(f'metric must be "euclidean" or "cosine", got {metric!r}')
+    if scale is not None and metric == "cosine":
+        raise ValueError('scale must be None where metric is "cosine", got "std"')
+    rows = as_rows(X, n_threads, d)
+    if metric == "cosine":
+        return rows.directions(norms_of(rows))
     return rows.standardised() if scale else rows
+
+
+def norms_of(rows: Any, name: str = "X") -> np.ndarray:
+    """The rows' norms, none of them 0."""
+    norms = rows.lengths()
+    if not norms.all():
+        raise ValueError(
+            f"{name} must have no row of zeros where metric is \"cosine\", got one at row "
+            f"{int(np.argmin(norms != 0))}; such a row has no direction: drop it"
+        )
+    return norms
+
+
+def dense_rows(X: Any, n_threads: int = 1) -> Rows:
+    """The rows of X, checked to be finite, for what has no use of sparse ones."""
+    rows = Rows(as_matrix(X))
+    check_finite(rows, n_threads=n_threads)
+    return rows
 
 
 def check_finite(
@@ -147,32 +175,33 @@ def bad_value(
     return ValueError(f"{name} contains {found} at {place}; drop or impute such rows")
 
 
-def check_standardised(rows: Rows, name: str = "X") -> None:
+def check_standardised(rows: Any, name: str = "X") -> None:
     """Rows in another fit's standard deviations, which may be tiny beside them."""
+    if rows.sparse:
+        bad = rows.first_bad(LARGEST, 1)
+        if bad is not None:
+            raise far_out(float(rows.X[bad]), bad, name)
+        return
     for first, block in rows.blocks():
         with np.errstate(all="ignore"):
             wrong = ~(np.abs(block) <= LARGEST)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must lie within {LARGEST:g} standard deviations of the mean, got "
-                f"{float(rows.X[first + row, column]):g} at {_place((first + row, column))}; "
-                "larger squared distances overflow"
-            )
+            place = (first + row, column)
+            raise far_out(float(rows.X[place]), place, name)
+
+
+def far_out(value: float, place: Any, name: str) -> ValueError:
+    return ValueError(
+        f"{name} must lie within {LARGEST:g} standard deviations of the mean, got {value:g} at "
+        f"{_place(place)}; larger squared distances overflow"
+    )
 
 
 def _place(where: Any) -> str:
     if len(where) == 1:
         return f"row {int(where[0])}"
     return f"row {int(where[0])}, column {int(where[1])}"
-
-
-def same_columns(X: Any, d: int) -> np.ndarray:
-    """X for predict and its kin: as many columns as the model has."""
-    array = as_matrix(X)
-    if array.shape[1] != d:
-        raise ValueError(f"X must have {d} columns like the fitted data, got {array.shape[1]}")
-    return array
 
 
 def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "") -> int:

@@ -150,6 +150,7 @@ typedef struct {
     ptrdiff_t row_stride, column_stride; /* bytes; any sign, or 0 */
     int type, swapped;                   /* swapped: of the other byte order */
     const double *offset, *scale;        /* (d,): read as (x - offset) / scale; or NULL. f64 only */
+    const double *norms;                 /* (n,): rows are divided by them; or NULL. f64 only */
 } ckm_source;
 
 /* Rows first + rows[i], or first + i where rows is NULL, converted as C would: out (count, d).
