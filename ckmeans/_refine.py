@@ -107,19 +107,22 @@ def nearest_two(
 ) -> Callable[[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What returns the labels of rows first..last-1 and their squared distances to the nearest
     centroid and to the next."""
-    measure = rows.distances_to(centroids) if rows.sparse else None
-    packed = None if rows.sparse else _lloyd.pack(centroids, reference, False)
 
-    def look(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if measure is not None:
-            distances = np.empty((last - first, len(centroids)))
-            measure(first, last, distances)
-            two = np.partition(np.square(distances), 1, axis=1)
-            return distances.argmin(axis=1), two[:, 0], two[:, 1]
+    def dense(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels = np.empty(last - first, dtype=np.int32)
         upper2, lower2 = np.empty((2, last - first))
         block = rows.block(first, last, np.float64)
         _lloyd.assign(block, centroids, packed, labels, upper2, lower2)
         return labels, upper2, lower2
 
-    return look
+    def sparse(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        distances = np.empty((last - first, len(centroids)))
+        measure(first, last, distances)
+        two = np.partition(np.square(distances), 1, axis=1)
+        return distances.argmin(axis=1), two[:, 0], two[:, 1]
+
+    if rows.sparse:
+        measure = rows.distances_to(centroids)
+        return sparse
+    packed = _lloyd.pack(centroids, reference, False)
+    return dense
