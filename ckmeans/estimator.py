@@ -121,7 +121,8 @@ class CentroidEstimator(
         return self._finite_rows(self._checked(X, reset=False))
 
     def _finite_rows(self, X: Any) -> Any:
-        return valid.finite_rows(X, n_threads=valid.threads(self.n_threads))
+        n_threads, metric = valid.threads(self.n_threads), getattr(self, "metric", "euclidean")
+        return valid.finite_rows(X, n_threads=n_threads, metric=metric)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X as an array or CSR matrix, its feature names and columns noted or compared.
@@ -175,6 +176,8 @@ class KMeans(CentroidEstimator):
         Threads to use at most; the CPUs of this process for None.
     refine : {None, "swap"}
         "swap" moves centroids out of local minima, as for `ckmeans.kmeans`.
+    metric : {"euclidean", "cosine"}
+        "cosine" clusters the directions of the rows, as for `ckmeans.kmeans`.
 
     Attributes
     ----------
@@ -223,6 +226,7 @@ class KMeans(CentroidEstimator):
         algorithm: str = "auto",
         n_threads: int | None = None,
         refine: str | None = None,
+        metric: str = "euclidean",
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -235,6 +239,7 @@ class KMeans(CentroidEstimator):
         self.algorithm = algorithm
         self.n_threads = n_threads
         self.refine = refine
+        self.metric = metric
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
         """Cluster the rows of X.
@@ -298,9 +303,14 @@ class KMeans(CentroidEstimator):
         from ckmeans import dask
 
         self._algorithm(self.n_clusters)
-        if callable(self.init) or self.refine is not None:
-            name = "init" if callable(self.init) else "refine"
-            raise ValueError(f"{name} must not be {getattr(self, name)!r} where X is from Dask")
+        refused = {
+            "init": callable(self.init),
+            "refine": self.refine is not None,
+            "metric": self.metric != "euclidean",
+        }
+        for name, is_given in refused.items():
+            if is_given:
+                raise ValueError(f"{name} must not be {getattr(self, name)!r} where X is from Dask")
         if isinstance(sample_weight, Real):
             sample_weight = None if sample_weight == 1 else dask.constant(X, sample_weight)
         plus_plus = isinstance(self.init, str) and self.init == "k-means++"
@@ -333,7 +343,8 @@ class KMeans(CentroidEstimator):
             "algorithm": self._algorithm(k),
             "n_threads": self.n_threads,
             "refine": self.refine,
-            "callback": reporter(rows, self.tol) if self.verbose else None,
+            "metric": self.metric,
+            "callback": reporter(rows, self.tol, self.metric) if self.verbose else None,
         }
         n_init, seed = self._n_starts(10), int(random_state.randint(1 << 31))
         if not callable(self.init):
@@ -379,9 +390,9 @@ def report_briefly(progress: Progress) -> None:
     print(f"Iteration {progress.iteration - 1}, inertia {progress.inertia:.6g}.")
 
 
-def reporter(rows: Any, tol: float) -> Callable[[Progress], None]:
+def reporter(rows: Any, tol: float, metric: str) -> Callable[[Progress], None]:
     """What prints a line for each iteration."""
-    least = tol * valid.finite_rows(rows).mean_variance()
+    least = tol * valid.finite_rows(rows, metric=metric).mean_variance()
 
     def report(progress: Progress) -> None:
         n_done, shift = progress.iteration - 1, progress.centroid_shift
