@@ -52,6 +52,7 @@ setup(
         extension("_seeding"),
         extension("_optimal_1d"),
         extension("_silhouette"),
+        extension("_csr"),
     ],
     options={
         "bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {},

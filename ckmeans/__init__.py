@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from ckmeans._quality import silhouette
     from ckmeans._results import ElbowResult, KMeansResult
     from ckmeans._validation import ConvergenceWarning
+    from ckmeans.bisecting import BisectingKMeans
     from ckmeans.estimator import KMeans
     from ckmeans.minibatch import MiniBatchKMeans
 
 __all__ = [
+    "BisectingKMeans",
     "Clusterability",
     "ConvergenceWarning",
     "ElbowResult",
@@ -41,6 +43,7 @@ __all__ = [
 
 # Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
 _HOME = {
+    "BisectingKMeans": "bisecting",
     "Clusterability": "_clusterability",
     "ConvergenceWarning": "_validation",
     "ElbowResult": "_results",

@@ -98,7 +98,7 @@ def weigh(chunk: Chunk, _: Any) -> list[tuple[int, int, float, float]]:
 class ChunkedRows:
     """Sizes and values of rows in chunks: what the iteration asks of its rows."""
 
-    scale = offset = None
+    scale = offset = norms = None
     n: int
     d: int
     mass: float  # sum of the weights

@@ -105,7 +105,7 @@ def check_clusterability(X: Any, seed: Any = None) -> Clusterability:
     >>> check_clusterability(np.random.default_rng(0).random((3000, 2)), seed=0).uniform
     True
     """
-    rows = valid.finite_rows(X, n_threads=valid.threads(None))
+    rows = valid.dense_rows(X, valid.threads(None))
     rng = valid.generator(seed)
     # Rows drawn with the same seed would meet their own numbers again as uniform points.
     with suppress(TypeError):  # a bit generator without a seed sequence has no children

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd
+from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd, problem_of
 from ckmeans._kmeans import checked_limits, finished, kmeans, solved, starts
 from ckmeans._refine import refined
-from ckmeans._results import ElbowResult, KMeansResult
+from ckmeans._results import ElbowResult, KMeansResult, transformed
 from ckmeans._rows import Rows
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
@@ -72,7 +71,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     """
     options = all_options(kmeans_options)
     n_threads = valid.threads(options["n_threads"])
-    rows = valid.finite_rows(X, options["scale"], n_threads)
+    rows = valid.finite_rows(X, options["scale"], n_threads, options["metric"])
     ks = cluster_numbers(ks, rows.n)
     init = options["init"]
     if not isinstance(init, str):
@@ -84,7 +83,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     valid.check_weighted(rows, weight, n_threads)
     limited = [options[name] for name in ("n_init", "max_iter", "tol", "max_seconds", "callback")]
     limits = checked_limits(rows, *limited)
-    problem = Problem(rows, weight, valid.pruning(options["algorithm"]), n_threads)
+    problem = problem_of(rows, weight, valid.pruning(options["algorithm"]), n_threads)
     refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
@@ -163,13 +162,12 @@ class Sample:
     def __init__(self, rows: Rows, weight: np.ndarray | None, most: int, rng: Any) -> None:
         size = max(SAMPLE, 16 * most)
         chosen = np.arange(rows.n) if rows.n <= size else rng.integers(rows.n, size=size)
-        self.rows = rows[chosen]
+        self.rows = rows.subset(chosen)
         self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
 
     def squares(self, centroids: np.ndarray) -> np.ndarray:
         """Squared distances to each centroid: (rows, k)."""
-        distances = np.empty((len(self.rows), len(centroids)))
-        _lloyd.all_distances(self.rows, _lloyd.columns_of(centroids), distances)
+        distances = transformed(self.rows, centroids, 1)
         return np.square(distances, out=distances)
 
     def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ckmeans import _lloyd, _team
 from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, Sweep, shift_between
-from ckmeans._rows import Rows
+from ckmeans._rows import Rows, directions
 
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
 # instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far from centroids.
@@ -26,6 +26,7 @@ SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than t
 AT_ONCE = 1000  # small iterations between looks at pending signals
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
+ROUNDED = 1e-15  # by which a coordinate of the same direction may differ
 NONE = np.empty(0, dtype=np.intp)
 
 
@@ -88,6 +89,17 @@ def inertia_of(run: Run) -> float:
     return run.inertia
 
 
+def problem_of(
+    rows: Any, weight: np.ndarray | None, prune: bool | None, n_threads: int
+) -> Problem:
+    """The problem of dense or sparse rows."""
+    if rows.sparse:
+        from ckmeans._sparse import SparseProblem
+
+        return SparseProblem(rows, weight, prune, n_threads)
+    return Problem(rows, weight, prune, n_threads)
+
+
 class Problem:
     """Rows to cluster, and what is known of them between iterations.
 
@@ -99,8 +111,11 @@ class Problem:
         self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int
     ) -> None:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
-        self.reference = rows.source.middle()
-        self.sweep = Sweep(rows.source, weight, self.reference, prune is not False)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.reference = self.rows.middle()
+        self.sweep = Sweep(self.rows.source, self.weight, self.reference, self.prune is not False)
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         """Start a run: new totals, no bounds, and the labels of the first assignment if known."""
@@ -122,15 +137,22 @@ class Problem:
             return self.changed
         n, k = self.rows.n, len(centroids)
         mode = self._mode(k)
-        measure_gaps = self.rows.d <= GAPS_TO and k * 16 < self.share * n
-        self.sweep.aim(centroids, mode, measure_gaps, measure)
+        self._aim(centroids, mode, measure)
         self._each_segment(self.sweep.assign)
-        self.changed, comparisons = self.sweep.collect()
+        self.changed, comparisons = self._collected()
         self.share = comparisons / (n * k)
         if mode == FILTER and self.prune is None and self.share > WORTHWHILE:
             self.sweep.drop_bounds()
             self.pause, self.next_pause = self.next_pause, min(2 * self.next_pause, LONGEST_PAUSE)
         return self.changed
+
+    def _aim(self, centroids: np.ndarray, mode: int, measure: bool) -> None:
+        measure_gaps = self.rows.d <= GAPS_TO and len(centroids) * 16 < self.share * self.rows.n
+        self.sweep.aim(centroids, mode, measure_gaps, measure)
+
+    def _collected(self) -> tuple[int, int]:
+        """Rows that changed and comparisons made."""
+        return self.sweep.collect()
 
     def begin_iterating(self, start: np.ndarray, limits: Limits) -> tuple[np.ndarray, int]:
         """The first iterations in one compiled call, where each takes less time than what the
@@ -140,6 +162,7 @@ class Problem:
         """
         k = len(start)
         unwatched = limits.callback is None and limits.deadline == math.inf
+        unwatched &= self.rows.norms is None
         if not (unwatched and self._is_small(k) and self.sweep.n_segments == 1) or self.prune:
             return start, 1
         most = min(limits.max_iter, AT_ONCE)
@@ -148,7 +171,7 @@ class Problem:
         return centroids, n_iter
 
     def _is_small(self, k: int) -> bool:
-        return self.rows.n * k * self.rows.d < SMALL
+        return self.rows.n * k * self.rows.width < SMALL
 
     def _mode(self, k: int) -> int:
         """Filter where bounds are there, set them where few rows change, else do without; but take
@@ -169,7 +192,7 @@ class Problem:
     def _each_segment(self, function: Callable[[int, int, int], None]) -> None:
         """Call function(segment, first, last) on pieces that cover every segment in order."""
         n, size = self.rows.n, self.sweep.segment_rows
-        products = len(self.sums) * self.rows.d
+        products = len(self.sums) * self.rows.width
         if self.sweep.n_segments == 1 and n * products < UNINTERRUPTED:
             return function(0, 0, n)
         piece = min(size, max(48, UNINTERRUPTED // products // 48 * 48))  # whole tiles
@@ -189,6 +212,17 @@ class Problem:
         self._each_segment(self.sweep.add)
         return self.sweep.residuals()
 
+    def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The means added anew: the very centroids, unless the moves between sums have cost digits;
+        and the residuals to the centroids."""
+        residuals = self.residuals(centroids)
+        means = self.sweep.rebuild(centroids, residuals)
+        if means is not None and self.rows.norms is not None:
+            means = directions(means, centroids)
+            if np.abs(means - centroids).max() <= ROUNDED:
+                means = None
+        return (centroids if means is None else means), residuals
+
     def measured(self) -> np.ndarray:
         """The residuals of an assignment that measured them."""
         return self.sweep.residuals()
@@ -196,7 +230,14 @@ class Problem:
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
         means, n_empty = self.sweep.means(centroids)
+        if self.rows.norms is not None:
+            means = directions(means, centroids)
         return means, np.flatnonzero(self.mass <= 0) if n_empty else NONE
+
+    def mean_of(self, cluster: int) -> np.ndarray:
+        """The same of one cluster that holds rows."""
+        mean = self.reference + self.sums[cluster] / self.mass[cluster]
+        return mean if self.rows.norms is None else directions(mean[None], mean[None])[0]
 
     def move(self, row: int, x: np.ndarray, cluster: int) -> None:
         """Put one row into an empty cluster."""
@@ -265,7 +306,7 @@ def lloyd(
         if changed:
             means, too_few = updated(problem, centroids)
         else:
-            means, residuals = rebuilt(problem, centroids)
+            means, residuals = problem.rebuilt(centroids)
         shift = shift_between(centroids, means) if watched or limits.shift else math.inf
         progress = (run, n_iter, changed, shift, inertia, limits.n_init, limits.max_iter)
         stopped = told_to_stop(limits, *progress)
@@ -292,20 +333,12 @@ def reassigned(problem: Problem, run: Run, centroids: np.ndarray) -> Run:
     """The run with its rows assigned to these centroids, a rounding away from its own."""
     problem.begin(len(centroids), None)
     problem.assign(centroids, measure=True)
-    residuals = problem.sweep.residuals()
+    residuals = problem.measured()
     inertias = residuals[:, -1].copy()
     return replace(
         run, labels=problem.labels, sizes=problem.sizes(residuals), cluster_inertias=inertias,
         inertia=float(inertias.sum()),
     )  # fmt: skip
-
-
-def rebuilt(problem: Problem, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The means added anew: the very centroids, unless the moves between sums have cost digits;
-    and the residuals to the centroids."""
-    residuals = problem.residuals(centroids)
-    means = problem.sweep.rebuild(centroids, residuals)
-    return (centroids if means is None else means), residuals
 
 
 def told_to_stop(limits: Limits, *progress: Any) -> bool:
@@ -334,7 +367,7 @@ def refill(problem: Problem, means: np.ndarray, cluster: int, pure: set[int]) ->
         x = problem.rows[np.array([row])][0]
         if not problem.all_equal(donor, x):
             problem.move(row, x, cluster)
-            means[donor] = problem.reference + problem.sums[donor] / problem.mass[donor]
+            means[donor] = problem.mean_of(donor)
             means[cluster] = x
             return True
         means[donor] = x

@@ -13,7 +13,7 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, reassigned
+from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, problem_of, reassigned
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
@@ -35,15 +35,17 @@ def kmeans(
     algorithm: Literal["auto", "lloyd", "hamerly"] = "auto",
     n_threads: int | None = None,
     refine: Literal["swap"] | None = None,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
     callback: Callable[[Progress], object] | None = None,
 ) -> KMeansResult:
     """Exact k-means clustering by Lloyd's algorithm.
 
     Parameters
     ----------
-    X : array_like of shape (n, d)
+    X : array_like or sparse matrix of shape (n, d)
         Rows to cluster: bool, integers, float16, float32 or float64, in any layout; data frames
-        and anything with ``__array__`` or DLPack. Never copied whole, never written to.
+        and anything with ``__array__`` or DLPack. Never copied whole, never written to. Sparse
+        matrices and arrays of SciPy are computed with as CSR and never made dense.
     k : int
         Number of clusters, 1 to n.
     seed : None, int, array_like of ints, SeedSequence, BitGenerator or Generator
@@ -76,6 +78,9 @@ def kmeans(
         "swap" goes on after the fixed point: it moves centroids from where they are of little use
         to where the error is [5]_, as long as that lowers the inertia, and ends in a fixed point
         again. Never worse than without.
+    metric : {"euclidean", "cosine"}
+        "cosine" clusters the directions of the rows [6]_: rows and centroids have length 1, and
+        distances are those between such vectors, ``sqrt(2 - 2 cos)``. Rows of zeros are refused.
     callback : callable, optional
         Called with a `Progress` after each iteration; stops the work by returning True.
 
@@ -104,6 +109,8 @@ def kmeans(
        263-280.
     .. [4] Greg Hamerly, "Making k-means even faster", SIAM Data Mining 2010.
     .. [5] Bernd Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
+    .. [6] Inderjit Dhillon and Dharmendra Modha, "Concept decompositions for large sparse text data
+       using clustering", Machine Learning 42 (2001) 143-175.
 
     Examples
     --------
@@ -116,7 +123,7 @@ def kmeans(
     611605.88
     """
     n_threads = valid.threads(n_threads)
-    rows = valid.finite_rows(X, scale, n_threads)
+    rows = valid.finite_rows(X, scale, n_threads, metric)
     k = valid.clusters(k, rows.n)
     init = valid.starting_centroids(init, k, rows.d)
     weight = valid.weights(sample_weight, rows.n)
@@ -126,7 +133,7 @@ def kmeans(
     refine = valid.refinement(refine)
     rng = valid.generator(seed, wanted=isinstance(init, str) or refine is not None)
 
-    problem = Problem(rows, weight, prune, n_threads)
+    problem = problem_of(rows, weight, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(rows, k, rng, weight, init, limits.n_init, n_threads):
@@ -143,7 +150,7 @@ def kmeans(
 
 def solved(rows: Rows, init: Any) -> bool:
     """Whether the start is the global optimum already."""
-    return rows.d == 1 and isinstance(init, str) and init == "k-means++"
+    return rows.d == 1 and rows.norms is None and isinstance(init, str) and init == "k-means++"
 
 
 def starts(
@@ -154,6 +161,8 @@ def starts(
     if not isinstance(init, str):
         if rows.scale is not None:
             valid.check_standardised(Rows(init, rows.offset, rows.scale), "init")
+        if rows.norms is not None:
+            valid.norms_of(Rows(init), "init")
         yield Start(rows.computed(init))
     elif solved(rows, init):
         yield Start(Column(rows, weight).optimum(k))
@@ -207,4 +216,5 @@ def finished(
         run_inertias=np.array(inertias),
         offset=rows.offset,
         scale=rows.scale,
+        metric="euclidean" if rows.norms is None else "cosine",
     )

@@ -1,6 +1,6 @@
 # The loops of Lloyd's algorithm, for `cimport ckmeans._lloyd`. All are nogil and allocate nothing.
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 ctypedef fused real:
     float
@@ -36,6 +36,16 @@ cdef extern from "_tiles/tiles.h" nogil:
         double weight_scale
         double grow
         double tiny
+    enum:
+        CKM_SPARSE_WIDTH
+    ctypedef struct ckm_csr:
+        Py_ssize_t n
+        const void* values
+        const void* columns
+        const int64_t* starts
+        const double* norms2
+        int double_values
+        int wide_columns
 
 
 cdef double distance2(
@@ -138,6 +148,31 @@ cdef void seed_pack_candidates(
 
 cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
+) noexcept nogil
+
+# The rows of a CSR matrix, at the level of SIMD in use: as _tiles/tiles.h says.
+cdef size_t sparse_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+
+cdef void sparse_pack(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed, double* norms2,
+    int32_t* counts,
+) noexcept nogil
+
+cdef Py_ssize_t sparse_nearest(
+    const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
+    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+) noexcept nogil
+
+cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil
+
+cdef void sparse_products(
+    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
+    double* products,
+) noexcept nogil
+
+cdef void sparse_squares(
+    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
+    double* squares, double* covered,
 ) noexcept nogil
 
 # The embedding interface: what other projects may rely on, from Cython, C (ckmeans.h) and Numba.

@@ -135,6 +135,17 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_pack_candidates_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
                                  double* packed)
     Py_ssize_t ckm_open_rows(const uint32_t* open_bits, int32_t first, int32_t* rows)
+    size_t ckm_sparse_packed_bytes(Py_ssize_t k, Py_ssize_t d)
+    void ckm_sparse_pack(const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
+                         double* norms2, int32_t* counts)
+    Py_ssize_t ckm_sparse_nearest(const ckm_csr* X, Py_ssize_t first, const int32_t* rows,
+                                  Py_ssize_t count, const void* packed, float* scores,
+                                  int32_t* labels, float* upper, float* lower, int32_t* undecided)
+    double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
+    void ckm_sparse_products(const double* values, const int32_t* columns, Py_ssize_t m,
+                             const double* panel, double* products)
+    void ckm_sparse_squares(const double* values, const int32_t* columns, Py_ssize_t m,
+                            const double* panel, double* squares, double* covered)
 
 cdef enum:
     ROWS_AT_ONCE = 42 * 48    # whole tiles
@@ -428,6 +439,43 @@ cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil:
     return ckm_open_rows(open_bits, first, rows)
+
+
+cdef size_t sparse_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return ckm_sparse_packed_bytes(k, d)
+
+
+cdef void sparse_pack(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed, double* norms2,
+    int32_t* counts,
+) noexcept nogil:
+    ckm_sparse_pack(centroids, k, d, packed, norms2, counts)
+
+
+cdef Py_ssize_t sparse_nearest(
+    const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
+    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+) noexcept nogil:
+    return ckm_sparse_nearest(X, first, rows, count, packed, scores, labels, upper, lower,
+                              undecided)
+
+
+cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil:
+    return ckm_sparse_error(X, row, packed)
+
+
+cdef void sparse_products(
+    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
+    double* products,
+) noexcept nogil:
+    ckm_sparse_products(values, columns, m, panel, products)
+
+
+cdef void sparse_squares(
+    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
+    double* squares, double* covered,
+) noexcept nogil:
+    ckm_sparse_squares(values, columns, m, panel, squares, covered)
 
 
 def choose_simd(name=None):

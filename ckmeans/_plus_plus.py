@@ -23,14 +23,15 @@ class Seeds:
     Attributes
     ----------
     centroids : ndarray of shape (k, d), float64
-    owner : ndarray of shape (n,), int32
-        The nearest centroid, the lowest index on ties (also among repeated ones).
+    owner : ndarray of shape (n,), int32, or None
+        The nearest centroid, the lowest index on ties (also among repeated ones); None for sparse
+        rows.
     nearest : ndarray of shape (n,), float64
         The squared distance to it.
     """
 
     centroids: np.ndarray
-    owner: np.ndarray
+    owner: np.ndarray | None
     nearest: np.ndarray
 
 
@@ -40,8 +41,8 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     The first K rows drawn for k are a start for every K < k.
     """
     n_candidates = 2 + int(math.log(k))
-    seeding = Seeding(rows.source, weight, k, n_candidates)
-    cost = rows.n * rows.d * n_candidates
+    seeding = seeding_of(rows, weight, k, n_candidates)
+    cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
     begin(seeding, rng.random(), threads)
     at_once = max(1, UNINTERRUPTED // cost)
@@ -54,6 +55,14 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     if reached < k:  # every row of any weight is a centroid already: repeat some
         seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
+
+
+def seeding_of(rows: Any, weight: np.ndarray | None, k: int, n_candidates: int) -> Any:
+    if rows.sparse:
+        from ckmeans._sparse import SparseSeeding
+
+        return SparseSeeding(rows, weight, k, n_candidates)
+    return Seeding(rows.source, weight, k, n_candidates)
 
 
 def begin(seeding: Seeding, uniform: float, threads: int) -> None:

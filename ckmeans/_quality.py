@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ckmeans import _lloyd, _silhouette, _team
+from ckmeans import _silhouette, _team
 from ckmeans import _validation as valid
-from ckmeans._rows import Rows
 
 SCRATCH = 1 << 15  # distances in a block; they stay in the L2 cache
 CHOSEN = 128  # sampled rows measured in one pass over X
@@ -31,7 +30,7 @@ def silhouette(
 
     Parameters
     ----------
-    X : array_like of shape (n, d)
+    X : array_like or sparse matrix of shape (n, d)
         The rows that were clustered, as `kmeans` takes them.
     labels : array_like of shape (n,), int
         The cluster of each row; 2 to n - 1 different ones.
@@ -111,15 +110,15 @@ def numbered(labels: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     return numbers.astype(np.int32), sizes.astype(np.int64)
 
 
-def simplified(rows: Rows, labels: np.ndarray, sizes: np.ndarray, n_threads: int) -> float:
-    columns = _lloyd.columns_of(means(rows, labels, len(sizes)))
+def simplified(rows: Any, labels: np.ndarray, sizes: np.ndarray, n_threads: int) -> float:
+    measure_to = rows.distances_to(means(rows, labels, len(sizes)))
     pieces = pieces_of(rows, len(sizes))
     totals = np.empty(len(pieces))  # added in order, whatever the threads
 
     def measure(number: int) -> None:
         first, last = pieces[number]
         distances = np.empty((last - first, len(sizes)))
-        _lloyd.all_distances(rows.block(first, last, np.float64), columns, distances)
+        measure_to(first, last, distances)
         totals[number] = _silhouette.simplified(distances, labels[first:last], sizes)
 
     _team.each(measure, [(number,) for number in range(len(pieces))], n_threads)
@@ -127,18 +126,18 @@ def simplified(rows: Rows, labels: np.ndarray, sizes: np.ndarray, n_threads: int
 
 
 def classical(
-    rows: Rows, labels: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, n_threads: int
+    rows: Any, labels: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, n_threads: int
 ) -> float:
     groups = [chosen[first : first + CHOSEN] for first in range(0, len(chosen), CHOSEN)]
     totals = np.empty(len(groups))
 
     def measure(number: int) -> Iterator[None]:
         group = groups[number]
-        columns = _lloyd.columns_of(rows[group])
+        measure_to = rows.distances_to(rows[group])
         sums = np.zeros((len(sizes), len(group)))
         for first, last in pieces_of(rows, len(group)):
             distances = np.empty((last - first, len(group)))
-            _lloyd.all_distances(rows.block(first, last, np.float64), columns, distances)
+            measure_to(first, last, distances)
             _silhouette.add_by_cluster(distances, labels[first:last], sums)
             yield
         totals[number] = _silhouette.classical(sums, labels[group], sizes)
@@ -147,16 +146,14 @@ def classical(
     return float(totals.sum()) / len(chosen)
 
 
-def pieces_of(rows: Rows, columns: int) -> list[tuple[int, int]]:
+def pieces_of(rows: Any, columns: int) -> list[tuple[int, int]]:
     """First and last row of blocks whose distances to so many points fit the cache."""
     size = max(1, min(rows.block_rows, SCRATCH // columns))
     return [(first, min(rows.n, first + size)) for first in range(0, rows.n, size)]
 
 
-def means(rows: Rows, labels: np.ndarray, k: int) -> np.ndarray:
+def means(rows: Any, labels: np.ndarray, k: int) -> np.ndarray:
     """Mean of each cluster (k, d)."""
-    base = np.repeat(rows.source.middle()[None], k, axis=0)
-    totals = np.zeros((k, rows.d + 2))
-    for first, block in rows.blocks():
-        _lloyd.accumulate(block, base, None, labels[first : first + len(block)], totals)
+    base = np.repeat(rows.middle()[None], k, axis=0)
+    totals = rows.totals(base, None, labels)
     return base + totals[:, :-2] / totals[:, -2:-1]

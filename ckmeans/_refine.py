@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -92,18 +93,41 @@ def nearest_other(centroids: np.ndarray, cluster: int) -> int:
 def utilities(problem: Problem, centroids: np.ndarray) -> np.ndarray:
     """How much the inertia would rise without each centroid (Fritzke 1997), in float64."""
     rows, k = problem.rows, len(centroids)
-    packed = _lloyd.pack(centroids, problem.reference, False)
+    look = nearest_two(rows, centroids, problem.reference)
     parts = np.zeros((-(-rows.n // rows.block_rows), k))  # added in order, whatever the threads
 
     def add(first: int, last: int) -> None:
-        block = rows.block(first, last, np.float64)
-        labels = np.empty(last - first, dtype=np.int32)
-        upper2, lower2 = np.empty((2, last - first))
-        _lloyd.assign(block, centroids, packed, labels, upper2, lower2)
-        rise = np.maximum(lower2 - upper2, 0)
+        labels, nearest2, next2 = look(first, last)
+        rise = np.maximum(next2 - nearest2, 0)
         if problem.weight is not None:
             rise *= problem.weight[first:last]
         parts[first // rows.block_rows] = np.bincount(labels, weights=rise, minlength=k)
 
     rows.each_block(add, problem.n_threads)
     return parts.sum(axis=0)
+
+
+def nearest_two(
+    rows: Any, centroids: np.ndarray, reference: np.ndarray
+) -> Callable[[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What returns the labels of rows first..last-1 and their squared distances to the nearest
+    centroid and to the next."""
+
+    def dense(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels = np.empty(last - first, dtype=np.int32)
+        upper2, lower2 = np.empty((2, last - first))
+        block = rows.block(first, last, np.float64)
+        _lloyd.assign(block, centroids, packed, labels, upper2, lower2)
+        return labels, upper2, lower2
+
+    def sparse(first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        distances = np.empty((last - first, len(centroids)))
+        measure(first, last, distances)
+        two = np.partition(np.square(distances), 1, axis=1)
+        return distances.argmin(axis=1), two[:, 0], two[:, 1]
+
+    if rows.sparse:
+        measure = rows.distances_to(centroids)
+        return sparse
+    packed = _lloyd.pack(centroids, reference, False)
+    return dense

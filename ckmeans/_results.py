@@ -9,7 +9,6 @@ import numpy as np
 
 from ckmeans import _lloyd
 from ckmeans import _validation as valid
-from ckmeans._rows import Rows
 
 if TYPE_CHECKING:
     from dask.array import Array as DaskArray
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def nearest_labels(
-    rows: Rows, centroids: np.ndarray, n_threads: int | None = None
+    rows: Any, centroids: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
+    if rows.sparse:
+        return rows.nearest_labels(centroids, valid.threads(n_threads))
     packed = _lloyd.pack(centroids, centroids.mean(axis=0), rows.source.single)
     labels = np.empty(rows.n, dtype=np.int32)
 
@@ -34,24 +35,23 @@ def nearest_labels(
 
 
 def transformed(
-    rows: Rows, centroids: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
+    rows: Any, centroids: np.ndarray, n_threads: int | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Distance of each row to every centroid: (n, k) float64."""
-    columns = _lloyd.columns_of(centroids)
     distances = valid.room_for_distances(out, rows.n, len(centroids), rows.X)
-
-    def measure(first: int, last: int) -> None:
-        block = rows.block(first, last, np.float64)
-        _lloyd.all_distances(block, columns, distances[first:last])
-
-    rows.each_block(measure, valid.threads(n_threads))
+    measure = rows.distances_to(centroids)
+    rows.each_block(
+        lambda first, last: measure(first, last, distances[first:last]), valid.threads(n_threads)
+    )
     return distances
 
 
 def own_distances2(
-    rows: Rows, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
+    rows: Any, centroids: np.ndarray, labels: np.ndarray, n_threads: int | None = None
 ) -> np.ndarray:
     """Squared distance of each row to the centroid of its label: (n,) float64."""
+    if rows.sparse:
+        return rows.own_distances2(centroids, labels, valid.threads(n_threads))
     squares = np.empty(rows.n)
 
     def measure(first: int, last: int) -> None:
@@ -87,6 +87,9 @@ class KMeansResult:
     offset, scale : ndarray of shape (d,), or None
         Column means and standard deviations when scale="std" was used: distances are between
         ``(x - offset) / scale``.
+    metric : {"euclidean", "cosine"}
+        "cosine" where rows and centroids are compared at length 1: distances are then
+        ``sqrt(2 - 2 cos)``.
     """
 
     centroids: NDArray[np.float64]
@@ -99,6 +102,7 @@ class KMeansResult:
     run_inertias: NDArray[np.float64]
     offset: NDArray[np.float64] | None = None
     scale: NDArray[np.float64] | None = None
+    metric: str = "euclidean"
 
     def __repr__(self) -> str:
         k, d = self.centroids.shape
@@ -125,7 +129,8 @@ class KMeansResult:
             from ckmeans import dask
 
             return dask.predict(X, self)
-        return nearest_labels(self._rows(X), self._computed_centroids())
+        rows = self._rows(X)
+        return nearest_labels(rows, self._computed_centroids(rows))
 
     @overload
     def transform(self, X: valid.Dask) -> DaskArray: ...
@@ -143,7 +148,8 @@ class KMeansResult:
             if out is not None:
                 raise TypeError("out must be None for a Dask array, which is computed later")
             return dask.transform(X, self)
-        return transformed(self._rows(X), self._computed_centroids(), out=out)
+        rows = self._rows(X)
+        return transformed(rows, self._computed_centroids(rows), out=out)
 
     @overload
     def distances(self, X: valid.Dask) -> DaskArray: ...
@@ -158,7 +164,8 @@ class KMeansResult:
             from ckmeans import dask
 
             return dask.distances(X, self)
-        rows, centroids = self._rows(X), self._computed_centroids()
+        rows = self._rows(X)
+        centroids = self._computed_centroids(rows)
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return np.sqrt(squares, out=squares)
 
@@ -217,20 +224,18 @@ class KMeansResult:
 
         return plot_clusters(self, X, ax, cells=cells)
 
-    def _rows(self, X: Any) -> Rows:
-        rows = Rows(valid.same_columns(X, self.centroids.shape[1]))
-        valid.check_finite(rows, n_threads=valid.threads(None))
+    def _rows(self, X: Any) -> Any:
+        n_threads, d = valid.threads(None), self.centroids.shape[1]
+        rows = valid.finite_rows(X, None, n_threads, self.metric, d)
         if self.scale is None:
             return rows
-        rows = Rows(rows.X, self.offset, self.scale)
+        rows = rows.scaled(self.offset, self.scale)
         if self.scale.min() < 1:  # or no number grows
             valid.check_standardised(rows)
         return rows
 
-    def _computed_centroids(self) -> np.ndarray:
-        if self.scale is None or self.offset is None:
-            return np.ascontiguousarray(self.centroids, dtype=np.float64)
-        return np.ascontiguousarray((self.centroids - self.offset) / self.scale)
+    def _computed_centroids(self, rows: Any) -> np.ndarray:
+        return np.ascontiguousarray(rows.computed(self.centroids), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,33 +15,45 @@ PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
+def directions(points: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Points (k, d) divided by their norms; zeros have none, and are those of `otherwise`."""
+    largest = np.abs(points).max(axis=1, keepdims=True)
+    scaled = np.divide(points, largest, out=np.array(otherwise), where=largest > 0)
+    return scaled / np.where(largest > 0, np.linalg.norm(scaled, axis=1, keepdims=True), 1.0)
+
+
 class Rows:
     """Rows of a 2-D array as C-contiguous blocks of the dtype that they are computed in.
 
-    Native rows are views of the array; every other layout, dtype or a standardisation is
-    converted where it is read.
+    Native rows are views of the array; every other layout, dtype, a standardisation or the
+    division by the rows' norms is converted where it is read.
     """
 
     n: int
     d: int
+    width: int  # elements of a row that are computed with
     dtype: np.dtype[Any]  # float32 or float64
     block_rows: int
     native: bool
     source: Source
     offset: np.ndarray | None
     scale: np.ndarray | None
+    norms: np.ndarray | None = None
+    sparse = False
 
     def __init__(
         self,
         X: np.ndarray,
         offset: np.ndarray | None = None,
         scale: np.ndarray | None = None,
+        norms: np.ndarray | None = None,
     ) -> None:
-        self.X, self.offset, self.scale = X, offset, scale
+        self.X, self.offset, self.scale, self.norms = X, offset, scale, norms
         self.n, self.d = X.shape
-        self.source = Source(X, offset, scale)
+        self.source = Source(X, offset, scale, norms)
         self.dtype = FLOAT32 if self.source.single else FLOAT64
         self.native = self.source.native
+        self.width = self.d
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.d))
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -67,6 +79,23 @@ class Rows:
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         """Chosen rows as they are computed, in float64."""
         return self.source.take(np.asarray(index, dtype=np.int64))
+
+    def middle(self) -> np.ndarray:
+        """A point near most rows, if those lie far from the origin: (d,)."""
+        return self.source.middle()
+
+    def distances_to(self, points: np.ndarray) -> Callable[[int, int, np.ndarray], None]:
+        """What writes the distances of rows first..last-1 to the points (k, d) into an array."""
+        columns = _lloyd.columns_of(points)
+
+        def measure(first: int, last: int, out: np.ndarray) -> None:
+            _lloyd.all_distances(self.block(first, last, np.float64), columns, out)
+
+        return measure
+
+    def subset(self, index: np.ndarray) -> Rows:
+        """Chosen rows as they are computed, in float64."""
+        return Rows(self[index])
 
     def first_bad(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         """Row and column of the first element of X that is not within +-limit; NaN is not."""
@@ -108,6 +137,10 @@ class Rows:
         """The same rows with columns of mean 0 and standard deviation 1; constant ones stay."""
         return Rows(self.X, *self.deviations())
 
+    def scaled(self, offset: np.ndarray, scale: np.ndarray) -> Rows:
+        """The same rows, minus an offset and divided by a scale by column."""
+        return Rows(self.X, offset, scale)
+
     def deviations(self) -> tuple[np.ndarray, np.ndarray]:
         """What is subtracted from the columns, and what they are divided by, to that end."""
         mean, variance = self.moments()
@@ -117,8 +150,38 @@ class Rows:
         offset = np.where(constant, 0.0, mean)
         return offset, np.where(constant | (deviation == 0), 1.0, deviation)
 
+    def lengths(self) -> np.ndarray:
+        """Euclidean norm of each row (n,), 0 for zeros alone; scaled by a power of two meanwhile,
+        so that no square leaves the range."""
+        squares, exponents = np.empty(self.n), np.empty(self.n, dtype=np.intc)
+        origin = np.zeros((1, self.d))
+        for first, block in self.blocks():
+            part = slice(first, first + len(block))
+            _, exponents[part] = np.frexp(np.abs(block).max(axis=1))
+            scaled = np.ldexp(block.astype(np.float64), -exponents[part, None])
+            zeros = np.zeros(len(block), dtype=np.int32)
+            _lloyd.own_distances2(scaled, origin, zeros, squares[part])
+        return np.ldexp(np.sqrt(squares), exponents)
+
+    def directions(self, norms: np.ndarray) -> Rows:
+        """The same rows divided by their norms."""
+        return Rows(self.X, norms=norms)
+
+    def totals(
+        self, centroids: np.ndarray, weight: np.ndarray | None, labels: np.ndarray
+    ) -> np.ndarray:
+        """Sums over each cluster of w (x - c), w and w |x - c|^2: (k, d + 2)."""
+        totals = np.zeros((len(centroids), self.d + 2))
+        for first, block in self.blocks():
+            last = first + len(block)
+            part = None if weight is None else weight[first:last]
+            _lloyd.accumulate(block, centroids, part, labels[first:last], totals)
+        return totals
+
     def computed(self, centroids: np.ndarray) -> np.ndarray:
         """Centroids in the units of X as they are computed with."""
+        if self.norms is not None:
+            return directions(centroids, centroids)
         return centroids if self.scale is None else (centroids - self.offset) / self.scale
 
     def original(self, centroids: np.ndarray) -> np.ndarray:

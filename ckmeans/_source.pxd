@@ -13,6 +13,7 @@ cdef extern from "_tiles/tiles.h" nogil:
         int swapped
         const double* offset
         const double* scale
+        const double* norms
 
 
 @cython.final
@@ -20,7 +21,7 @@ cdef class Source:
     cdef ckm_source c             # points into the arrays below
     cdef readonly Py_ssize_t n, d
     cdef readonly bint single     # computed in float32, else in float64
-    cdef readonly object X, offset, scale
+    cdef readonly object X, offset, scale, norms
 
     cdef bint is_native(self) noexcept
     cdef const char* in_place(self) noexcept

@@ -13,11 +13,13 @@ class Source:
     X: NDArray[Any]
     offset: NDArray[np.float64] | None
     scale: NDArray[np.float64] | None
+    norms: NDArray[np.float64] | None
     def __new__(
         cls,
         X: NDArray[Any],
         offset: NDArray[np.float64] | None = None,
         scale: NDArray[np.float64] | None = None,
+        norms: NDArray[np.float64] | None = None,
     ) -> Self: ...
     @property
     def native(self) -> bool: ...

@@ -25,22 +25,23 @@ TYPES = {
 }
 
 
-cdef const double* column_values(array, Py_ssize_t d) except? NULL:
-    """The data of a (d,) float64 array."""
+cdef const double* values_of(array, Py_ssize_t n, name) except? NULL:
+    """The data of an (n,) float64 array."""
     cdef const double[::1] values = array
-    if values.shape[0] != d:
-        raise ValueError(f"offset and scale must have shape ({d},), got ({values.shape[0]},)")
+    if values.shape[0] != n:
+        raise ValueError(f"{name} must have shape ({n},), got ({values.shape[0]},)")
     return &values[0]
 
 
 @cython.final
 cdef class Source:
-    """The rows of X, or (X - offset) / scale by column, which are computed in float64.
+    """The rows of X; or (X - offset) / scale by column, or rows divided by their norms, both of
+    which are computed in float64.
 
     float32 and types of at most 16 bits are computed in float32, others in float64.
     """
 
-    def __cinit__(self, X, offset=None, scale=None):
+    def __cinit__(self, X, offset=None, scale=None, norms=None):
         cdef uintptr_t address
         name = f"{X.dtype.kind}{X.dtype.itemsize}"
         if name not in TYPES:
@@ -50,22 +51,25 @@ cdef class Source:
         if (offset is None) != (scale is None):
             raise ValueError("offset and scale must be given together")
         self.n, self.d = X.shape
-        self.single = scale is None and (X.dtype.itemsize <= 2 or name == "f4")
+        self.single = scale is None and norms is None and (
+            X.dtype.itemsize <= 2 or name == "f4")
         address = X.__array_interface__["data"][0]
         self.c.data = <const char*> address
         self.c.row_stride, self.c.column_stride = X.strides
         self.c.type = TYPES[name]
         self.c.swapped = not X.dtype.isnative
         if scale is not None:
-            self.c.offset = column_values(offset, self.d)
-            self.c.scale = column_values(scale, self.d)
-        self.X, self.offset, self.scale = X, offset, scale
+            self.c.offset = values_of(offset, self.d, "offset")
+            self.c.scale = values_of(scale, self.d, "scale")
+        if norms is not None:
+            self.c.norms = values_of(norms, self.n, "norms")
+        self.X, self.offset, self.scale, self.norms = X, offset, scale, norms
 
     cdef bint is_native(self) noexcept:
         """Whether the elements are those that are computed with."""
         cdef Py_ssize_t size = 4 if self.single else 8
         return (self.c.type == (CKM_FLOAT32 if self.single else CKM_FLOAT64)
-                and not self.c.swapped and self.scale is None
+                and not self.c.swapped and self.scale is None and self.norms is None
                 and <uintptr_t> self.c.data % size == 0)
 
     cdef const char* in_place(self) noexcept:

@@ -61,8 +61,11 @@ class _Job:
         finally:
             with self.lock:
                 self.guests -= 1
-                if self.closed and not self.guests:
+                if self._is_waited_for():
                     self.guests_left.release()
+
+    def _is_waited_for(self) -> bool:
+        return self.closed and not self.guests
 
     def drop(self) -> None:
         """Begin no further task, and end those that can be."""

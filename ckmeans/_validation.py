@@ -28,7 +28,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     refuse_masked(X, name)
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
-    if hasattr(X, "tocsr"):
+    if is_sparse(X):
         raise TypeError(f"{name} must be a dense array, got {type(X).__name__}; use X.toarray()")
     try:
         if hasattr(X, "__dlpack__") and not hasattr(X, "__array__"):
@@ -56,6 +56,47 @@ class Dask(Protocol):
     """A Dask array or data frame."""
 
     def __dask_graph__(self) -> Any: ...
+def is_sparse(X: Any) -> bool:
+    """Whether X is a sparse matrix or array of SciPy, or by its interface another's."""
+    return hasattr(X, "tocsr")
+
+
+def as_csr(X: Any, name: str = "X") -> Any:
+    """A sparse X in CSR format."""
+    if len(X.shape) != 2:
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {X.shape}")
+    if X.dtype.kind not in "buif" or X.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold real numbers (bool, integers, float16, float32 or float64), "
+            f"got dtype {X.dtype}"
+        )
+    if not X.shape[0] or not X.shape[1]:
+        raise ValueError(f"{name} must have at least one row and one column, got {X.shape}")
+    if X.shape[1] > MOST_CLUSTERS:
+        raise ValueError(f"{name} must have at most {MOST_CLUSTERS} columns, got {X.shape[1]}")
+    return X if getattr(X, "format", "") == "csr" else X.tocsr()
+
+
+def as_rows(X: Any, n_threads: int = 1, d: int | None = None) -> Any:
+    """The rows of X, dense or sparse, checked to be finite; d: the columns that they must have."""
+    rows: Any
+    if is_sparse(X) and X.shape[-1] > 1:
+        from ckmeans._sparse import SparseRows
+
+        X = as_csr(X)
+        check_columns(X, d)
+        rows = SparseRows(X)
+    else:
+        X = as_matrix(X.toarray() if is_sparse(X) else X)
+        check_columns(X, d)
+        rows = Rows(X)
+    check_finite(rows, n_threads=n_threads)
+    return rows
+
+
+def check_columns(X: Any, d: int | None) -> None:
+    if d is not None and X.shape[1] != d:
+        raise ValueError(f"X must have {d} columns like the fitted data, got {X.shape[1]}")
 
 
 def is_dask(X: Any) -> bool:
@@ -83,13 +124,40 @@ def _frame_values(frame: Any, name: str) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def finite_rows(X: Any, scale: str | None = None, n_threads: int = 1) -> Rows:
-    """The rows of X, checked to be finite; standardised by column for scale="std"."""
+def finite_rows(
+    X: Any, scale: str | None = None, n_threads: int = 1, metric: str = "euclidean",
+    d: int | None = None,
+) -> Any:  # fmt: skip
+    """The rows of X, dense or sparse, checked to be finite; standardised by column for scale="std",
+    of length 1 for metric="cosine". d: the columns that they must have."""
     if scale is not None and (not isinstance(scale, str) or scale != "std"):
         raise ValueError(f'scale must be None or "std", got {scale!r}')
+    if not isinstance(metric, str) or metric not in ("euclidean", "cosine"):
+        raise ValueError(f'metric must be "euclidean" or "cosine", got {metric!r}')
+    if scale is not None and metric == "cosine":
+        raise ValueError('scale must be None where metric is "cosine", got "std"')
+    rows = as_rows(X, n_threads, d)
+    if metric == "cosine":
+        return rows.directions(norms_of(rows))
+    return rows.standardised() if scale else rows
+
+
+def norms_of(rows: Any, name: str = "X") -> np.ndarray:
+    """The rows' norms, none of them 0."""
+    norms = rows.lengths()
+    if not norms.all():
+        raise ValueError(
+            f"{name} must have no row of zeros where metric is \"cosine\", got one at row "
+            f"{int(np.argmin(norms != 0))}; such a row has no direction: drop it"
+        )
+    return norms
+
+
+def dense_rows(X: Any, n_threads: int = 1) -> Rows:
+    """The rows of X, checked to be finite, for what has no use of sparse ones."""
     rows = Rows(as_matrix(X))
     check_finite(rows, n_threads=n_threads)
-    return rows.standardised() if scale else rows
+    return rows
 
 
 def check_finite(
@@ -113,32 +181,33 @@ def bad_value(
     return ValueError(f"{name} contains {found} at {place}; drop or impute such rows")
 
 
-def check_standardised(rows: Rows, name: str = "X") -> None:
+def check_standardised(rows: Any, name: str = "X") -> None:
     """Rows in another fit's standard deviations, which may be tiny beside them."""
+    if rows.sparse:
+        bad = rows.first_bad(LARGEST, 1)
+        if bad is not None:
+            raise far_out(float(rows.X[bad]), bad, name)
+        return
     for first, block in rows.blocks():
         with np.errstate(all="ignore"):
             wrong = ~(np.abs(block) <= LARGEST)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{name} must lie within {LARGEST:g} standard deviations of the mean, got "
-                f"{float(rows.X[first + row, column]):g} at {_place((first + row, column))}; "
-                "larger squared distances overflow"
-            )
+            place = (first + row, column)
+            raise far_out(float(rows.X[place]), place, name)
+
+
+def far_out(value: float, place: Any, name: str) -> ValueError:
+    return ValueError(
+        f"{name} must lie within {LARGEST:g} standard deviations of the mean, got {value:g} at "
+        f"{_place(place)}; larger squared distances overflow"
+    )
 
 
 def _place(where: Any) -> str:
     if len(where) == 1:
         return f"row {int(where[0])}"
     return f"row {int(where[0])}, column {int(where[1])}"
-
-
-def same_columns(X: Any, d: int) -> np.ndarray:
-    """X for predict and its kin: as many columns as the model has."""
-    array = as_matrix(X)
-    if array.shape[1] != d:
-        raise ValueError(f"X must have {d} columns like the fitted data, got {array.shape[1]}")
-    return array
 
 
 def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "") -> int:
@@ -243,7 +312,7 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     return centroids
 
 
-def room_for_distances(out: Any, n: int, k: int, X: np.ndarray) -> np.ndarray:
+def room_for_distances(out: Any, n: int, k: int, X: Any) -> np.ndarray:
     """`out`, or a fresh array for None: (n, k) float64."""
     if out is None:
         return np.empty((n, k))
@@ -255,7 +324,7 @@ def room_for_distances(out: Any, n: int, k: int, X: np.ndarray) -> np.ndarray:
         )
     if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
         raise ValueError("out must be C-contiguous, aligned and writeable")
-    if np.may_share_memory(out, X):
+    if isinstance(X, np.ndarray) and np.may_share_memory(out, X):
         raise ValueError("out must not overlap X")
     return out
 

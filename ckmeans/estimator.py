@@ -13,7 +13,6 @@ from ckmeans import _validation as valid
 from ckmeans._iterate import Progress
 from ckmeans._kmeans import kmeans
 from ckmeans._results import KMeansResult, nearest_labels, own_distances2, transformed
-from ckmeans._rows import Rows
 from ckmeans._sklearn import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -147,18 +146,22 @@ class CentroidEstimator(
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return -float(squares.sum() if weight is None else squares @ weight)
 
-    def _rows(self, X: Any) -> Rows:
+    def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
-        rows = Rows(self._checked(X, reset=False))
-        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
-        return rows
+        return self._finite_rows(self._checked(X, reset=False))
 
-    def _checked(self, X: Any, reset: bool) -> np.ndarray:
-        """X as an array, its feature names and columns noted or compared.
+    def _finite_rows(self, X: Any) -> Any:
+        n_threads, metric = valid.threads(self.n_threads), getattr(self, "metric", "euclidean")
+        return valid.finite_rows(X, n_threads=n_threads, metric=metric)
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        """X as an array or CSR matrix, its feature names and columns noted or compared.
 
         That its values are finite is checked once, where they are computed with.
         """
-        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        return validate_data(
+            self, X, reset=reset, accept_sparse="csr", dtype="numeric", ensure_all_finite=False
+        )
 
     def _centroids(self) -> np.ndarray:
         """In float64: as they were before they were rounded, unless they have been replaced."""
@@ -169,6 +172,7 @@ class CentroidEstimator(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -202,6 +206,8 @@ class KMeans(CentroidEstimator):
         Threads to use at most; the CPUs of this process for None.
     refine : {None, "swap"}
         "swap" moves centroids out of local minima, as for `ckmeans.kmeans`.
+    metric : {"euclidean", "cosine"}
+        "cosine" clusters the directions of the rows, as for `ckmeans.kmeans`.
 
     Attributes
     ----------
@@ -255,6 +261,7 @@ class KMeans(CentroidEstimator):
         algorithm: Literal["auto", "lloyd", "elkan", "hamerly"] = "auto",
         n_threads: int | None = None,
         refine: Literal["swap"] | None = None,
+        metric: Literal["euclidean", "cosine"] = "euclidean",
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -267,13 +274,14 @@ class KMeans(CentroidEstimator):
         self.algorithm = algorithm
         self.n_threads = n_threads
         self.refine = refine
+        self.metric = metric
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of X.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
+        X : array_like or sparse matrix of shape (n_samples, n_features)
             Rows, as `ckmeans.kmeans` takes them; or a Dask array or data frame, as
             `ckmeans.dask.kmeans` does, which then makes `labels_` a Dask array.
         y : None
@@ -299,8 +307,8 @@ class KMeans(CentroidEstimator):
         if valid.is_dask(X):
             return self._fit_dask(X, sample_weight)
         rows = self._checked(X, reset=True)
-        k = self._clusters(len(rows))
-        weight = as_weights(sample_weight, len(rows))
+        k = self._clusters(rows.shape[0])
+        weight = as_weights(sample_weight, rows.shape[0])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", valid.ConvergenceWarning)
             best = min(self._results(rows, k, weight), key=lambda result: result.inertia)
@@ -330,9 +338,14 @@ class KMeans(CentroidEstimator):
         from ckmeans import dask
 
         self._algorithm(self.n_clusters)
-        if callable(self.init) or self.refine is not None:
-            name = "init" if callable(self.init) else "refine"
-            raise ValueError(f"{name} must not be {getattr(self, name)!r} where X is from Dask")
+        refused = {
+            "init": callable(self.init),
+            "refine": self.refine is not None,
+            "metric": self.metric != "euclidean",
+        }
+        for name, is_given in refused.items():
+            if is_given:
+                raise ValueError(f"{name} must not be {getattr(self, name)!r} where X is from Dask")
         if isinstance(sample_weight, Real):
             sample_weight = None if sample_weight == 1 else dask.constant(X, sample_weight)
         plus_plus = isinstance(self.init, str) and self.init == "k-means++"
@@ -354,7 +367,7 @@ class KMeans(CentroidEstimator):
         return self._keep_result(best, np.float32 if single else np.float64)
 
     def _results(
-        self, rows: np.ndarray, k: int, weight: np.ndarray | None
+        self, rows: Any, k: int, weight: np.ndarray | None
     ) -> Iterator[KMeansResult]:
         """One result, the best of n_init starts; for a callable init, one for each start."""
         random_state = check_random_state(self.random_state)
@@ -365,7 +378,8 @@ class KMeans(CentroidEstimator):
             "algorithm": self._algorithm(k),
             "n_threads": self.n_threads,
             "refine": self.refine,
-            "callback": reporter(rows, self.tol) if self.verbose else None,
+            "metric": self.metric,
+            "callback": reporter(rows, self.tol, self.metric) if self.verbose else None,
         }
         n_init, seed = self._n_starts(10), int(random_state.randint(1 << 31))
         if not callable(self.init):
@@ -411,9 +425,9 @@ def report_briefly(progress: Progress) -> None:
     print(f"Iteration {progress.iteration - 1}, inertia {progress.inertia:.6g}.")
 
 
-def reporter(rows: np.ndarray, tol: float) -> Callable[[Progress], None]:
+def reporter(rows: Any, tol: float, metric: str) -> Callable[[Progress], None]:
     """What prints a line for each iteration."""
-    least = tol * float(np.var(rows, axis=0).mean())
+    least = tol * valid.finite_rows(rows, metric=metric).mean_variance()
 
     def report(progress: Progress) -> None:
         n_done, shift = progress.iteration - 1, progress.centroid_shift
@@ -431,7 +445,7 @@ def reporter(rows: np.ndarray, tol: float) -> Callable[[Progress], None]:
     return report
 
 
-def dtype_like(rows: np.ndarray) -> Any:
+def dtype_like(rows: Any) -> Any:
     """float32 for such rows, else float64."""
     return np.float32 if rows.dtype == np.float32 else np.float64
 

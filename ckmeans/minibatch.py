@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._results import nearest_labels, own_distances2
-from ckmeans._rows import Rows
 from ckmeans._sklearn import check_random_state
 from ckmeans._starts import starting_rows
 from ckmeans.estimator import (
@@ -146,7 +144,7 @@ class MiniBatchKMeans(CentroidEstimator):
         for step in range(most):
             chosen = random_state.randint(rows.n, size=batch_size)
             before = self._exact_centers.copy()
-            batch, batch_weight = Rows(rows[chosen]), None if weight is None else weight[chosen]
+            batch, batch_weight = rows.subset(chosen), None if weight is None else weight[chosen]
             inertia = self._step(batch, batch_weight, random_state)[1]
             if self.verbose:
                 print(f"Minibatch step {step + 1}/{most}: mean batch inertia {inertia:.6g}")
@@ -187,9 +185,8 @@ class MiniBatchKMeans(CentroidEstimator):
 
     def _finite(
         self, X: Any, sample_weight: Any, reset: bool
-    ) -> tuple[Rows, np.ndarray | None]:
-        rows = Rows(self._checked(X, reset=reset))
-        valid.check_finite(rows, n_threads=valid.threads(self.n_threads))
+    ) -> tuple[Any, np.ndarray | None]:
+        rows = self._finite_rows(self._checked(X, reset=reset))
         weight = as_weights(sample_weight, rows.n)
         valid.check_weighted(rows, weight)
         return rows, weight
@@ -198,7 +195,7 @@ class MiniBatchKMeans(CentroidEstimator):
         return valid.integer(self.batch_size, "batch_size", 1)
 
     def _begin(
-        self, rows: Rows, weight: np.ndarray | None, k: int, random_state: Any
+        self, rows: Any, weight: np.ndarray | None, k: int, random_state: Any
     ) -> None:
         """The best of n_init starts, by its inertia on some rows."""
         size = self.init_size
@@ -215,7 +212,7 @@ class MiniBatchKMeans(CentroidEstimator):
         chosen = np.arange(rows.n)
         if size < rows.n:
             chosen = random_state.randint(rows.n, size=size)
-        some, some_weight = Rows(rows[chosen]), None if weight is None else weight[chosen]
+        some, some_weight = rows.subset(chosen), None if weight is None else weight[chosen]
         if some_weight is not None and not some_weight.any():
             some_weight = None
         best, least = None, math.inf
@@ -230,7 +227,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self._n_since_reassigned = 0
 
     def _start(
-        self, rows: Rows, weight: np.ndarray | None, k: int, random_state: Any
+        self, rows: Any, weight: np.ndarray | None, k: int, random_state: Any
     ) -> np.ndarray:
         if isinstance(self.init, str):
             valid.starting_centroids(self.init, k, rows.d)
@@ -242,16 +239,12 @@ class MiniBatchKMeans(CentroidEstimator):
         return np.array(given_centers(init, k, rows.d), dtype=np.float64, order="C")
 
     def _step(
-        self, batch: Rows, weight: np.ndarray | None, random_state: Any
+        self, batch: Any, weight: np.ndarray | None, random_state: Any
     ) -> tuple[np.ndarray, float]:
         """Assign a batch and move the centroids; labels, and the mean inertia before the moves."""
         centroids = self._exact_centers
         labels = nearest_labels(batch, centroids)
-        totals = np.zeros((len(centroids), batch.d + 2))
-        for first, block in batch.blocks():
-            last = first + len(block)
-            part = None if weight is None else weight[first:last]
-            _lloyd.accumulate(block, centroids, part, labels[first:last], totals)
+        totals = batch.totals(centroids, weight, labels)
         mass = totals[:, -2]
         self._counts += mass
         moved = mass > 0
@@ -263,7 +256,7 @@ class MiniBatchKMeans(CentroidEstimator):
             self._reassign(batch, random_state)
         return labels, float(totals[:, -1].sum() / max(mass.sum(), 1e-300))
 
-    def _reassign(self, batch: Rows, random_state: Any) -> None:
+    def _reassign(self, batch: Any, random_state: Any) -> None:
         """Move centroids that got few rows onto rows of the batch, at most half of its size."""
         ratio = valid.non_negative(self.reassignment_ratio, "reassignment_ratio")
         few = np.flatnonzero(self._counts < ratio * self._counts.max())
@@ -275,7 +268,7 @@ class MiniBatchKMeans(CentroidEstimator):
         others = np.delete(self._counts, few)
         self._counts[few] = others.min() if len(others) else 0.0
 
-    def _inertia(self, rows: Rows, weight: np.ndarray | None, labels: np.ndarray) -> float:
+    def _inertia(self, rows: Any, weight: np.ndarray | None, labels: np.ndarray) -> float:
         squares = own_distances2(rows, self._centroids(), labels)
         return float(squares.sum() if weight is None else squares @ weight)
 

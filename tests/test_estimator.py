@@ -22,7 +22,8 @@ from ckmeans.datasets import xclara
 # Of 15 rows in another order the same random state draws others, and which of 8 centroids is called
 # what depends on it: scikit-learn's own KMeans is excused from the check for the same reason.
 ORDER_OF_ROWS = {
-    "check_sample_weight_equivalence_on_dense_data": "starts depend on the order of the rows"
+    f"check_sample_weight_equivalence_on_{kind}_data": "starts depend on the order of the rows"
+    for kind in ("dense", "sparse")
 }
 
 

@@ -13,7 +13,8 @@ from ckmeans.datasets import xclara
 
 # Starts and batches are drawn by row number: as for KMeans.
 ORDER_OF_ROWS = {
-    "check_sample_weight_equivalence_on_dense_data": "starts depend on the order of the rows"
+    f"check_sample_weight_equivalence_on_{kind}_data": "starts depend on the order of the rows"
+    for kind in ("dense", "sparse")
 }
 
 

@@ -443,6 +443,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
 #include "read.h"
 #include "update.h"
 #include "seed.h"
+#include "sparse.h"
 
 static const level_table NAME(level) = {
     NAME(packed_bytes),

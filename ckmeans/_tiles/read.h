@@ -204,6 +204,13 @@ static void NAME(standardise)(real *rows, ptrdiff_t count, ptrdiff_t d, const do
     for (ptrdiff_t i = 0; i < count; i++, rows += d)
         for (ptrdiff_t j = 0; j < d; j++) rows[j] = (rows[j] - offset[j]) / scale[j];
 }
+
+static void NAME(divide)(real *rows, ptrdiff_t count, ptrdiff_t d, const double *norms,
+                         const int32_t *chosen)
+{
+    for (ptrdiff_t i = 0; i < count; i++, rows += d)
+        for (ptrdiff_t j = 0; j < d; j++) rows[j] /= norms[chosen ? chosen[i] : i];
+}
 #endif
 
 static void NAME(read)(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, const int32_t *rows,
@@ -228,6 +235,7 @@ static void NAME(read)(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, c
     }
 #if REAL_BITS == 64
     if (source->scale) NAME(standardise)(out, count, d, source->offset, source->scale);
+    if (source->norms) NAME(divide)(out, count, d, source->norms + first, rows);
 #endif
 }
 

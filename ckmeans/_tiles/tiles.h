@@ -150,6 +150,7 @@ typedef struct {
     ptrdiff_t row_stride, column_stride; /* bytes; any sign, or 0 */
     int type, swapped;                   /* swapped: of the other byte order */
     const double *offset, *scale;        /* (d,): read as (x - offset) / scale; or NULL. f64 only */
+    const double *norms;                 /* (n,): rows are divided by them; or NULL. f64 only */
 } ckm_source;
 
 /* Rows first + rows[i], or first + i where rows is NULL, converted as C would: out (count, d).
@@ -173,6 +174,41 @@ ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, 
 #define CKM_WIDTH 16
 void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *columns,
                        ptrdiff_t stride, ptrdiff_t k, double *out);
+
+/* A CSR matrix: row i has the elements starts[i] to starts[i + 1] - 1 of values and columns, the
+ * columns ascending and each once. norms2 are the rows' squared lengths as plain float64 sums. */
+typedef struct {
+    ptrdiff_t n;
+    const void *values, *columns;
+    const int64_t *starts;
+    const double *norms2;
+    int double_values, wide_columns; /* rather than float, and int32_t */
+} ckm_csr;
+
+/* Centroids (k, d) for ckm_sparse_nearest; the caller owns the buffer, aligned to 64 bytes. Also
+ * their squared lengths norms2 (k,), and how many coordinates of each are not zero: counts (k,). */
+size_t ckm_sparse_packed_bytes(ptrdiff_t k, ptrdiff_t d);
+void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *packed,
+                     double *norms2, int32_t *counts);
+
+/* As ckm_nearest_f32, for rows first + rows[i], or first + i where rows is NULL; but `upper` and
+ * `lower` are bounds on distances, not on their squares. `scores` has room for CKM_SPARSE_ROOM(k)
+ * and afterwards holds those of the last row, |c|^2 / 2 - x.c: half its squared distances, up to
+ * |x|^2 and within ckm_sparse_error. */
+#define CKM_SPARSE_ROOM(k) ((k) + (k) / 8 + 64)
+ptrdiff_t ckm_sparse_nearest(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
+                             ptrdiff_t count, const void *packed, float *scores, int32_t *labels,
+                             float *upper, float *lower, int32_t *undecided);
+double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed);
+
+/* Of one row's m elements with CKM_SPARSE_WIDTH points, whose coordinates lie side by side in panel
+ * (d, CKM_SPARSE_WIDTH): the products; or the sums of (x - c)^2 and of c^2 over the row's columns.
+ * Plain float64 sums in the order of the elements. */
+#define CKM_SPARSE_WIDTH 8
+void ckm_sparse_products(const double *values, const int32_t *columns, ptrdiff_t m,
+                         const double *panel, double *products);
+void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
+                        const double *panel, double *squares, double *covered);
 
 /* Greedy k-means++. `nearest` (n,) is the squared distance of each row to the nearest chosen
  * centroid, and `owner` (n,) says which. A candidate's gain at a row is what it would take from

@@ -1,0 +1,737 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""Loops over the rows of a CSR matrix: looked at once, assigned, added up.
+
+Labels come in three steps, each for the rows that the one before leaves open: the tile's products
+in float32, products with the few nearest centroids in float64, and direct differences in the order
+of the columns, which have the bits of `distance2` in `_lloyd.pyx`. So they are those of dense rows.
+
+Squared distances are sums of (x - c)^2 over the columns of a row, and what is left of |c|^2: exact
+where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
+"""
+cimport cython
+from libc.math cimport INFINITY, sqrt
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from ckmeans._lloyd cimport (
+    CKM_SPARSE_WIDTH, ckm_csr, ckm_drifts_f32, filter_rows, sparse_error, sparse_nearest,
+    sparse_pack, sparse_packed_size, sparse_products, sparse_squares,
+)
+
+# How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
+# columns that do not ascend.
+BAD_VALUE, BAD_COLUMN, UNSORTED = 1, 2, 3
+
+cdef enum:
+    C_PLAIN = 1                   # the modes of `_bounds.pyx`
+    C_BOUND, C_FILTER
+    ROWS = 512                    # assigned at once
+    LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many
+
+WIDTH = CKM_SPARSE_WIDTH
+
+cdef struct Row:
+    const double* values
+    const int32_t* columns        # ascending
+    Py_ssize_t m
+
+ctypedef fused value:
+    float
+    double
+
+ctypedef fused column:
+    int32_t
+    int64_t
+
+
+@cython.final
+cdef class Scratch:
+    """The memory that one thread works in."""
+    cdef double[::1] values       # (longest,) a row's
+    cdef int32_t[::1] columns     # (longest,)
+    cdef float[::1] scores
+    cdef double[::1] exact        # (k,)
+    cdef int32_t[ROWS] labels
+    cdef int32_t[ROWS + 16] rows  # vectors may end behind the last one
+    cdef int32_t[ROWS + 1] undecided
+    cdef float[ROWS] upper, lower
+
+    def __cinit__(self, Py_ssize_t longest, Py_ssize_t k):
+        self.values, self.columns = np.empty(longest + 1), np.empty(longest + 1, np.int32)
+        self.scores, self.exact = np.empty(k + k // 8 + 64, np.float32), np.empty(k)
+
+
+cdef Py_ssize_t look_at(
+    const value* values, const column* columns, const int64_t* starts, Py_ssize_t first,
+    Py_ssize_t last, Py_ssize_t d, double limit, double* norms2, int* found,
+) noexcept nogil:
+    """Squared lengths of rows first..last-1; or what is found wrong, and at which element."""
+    cdef Py_ssize_t i
+    cdef int64_t t, end
+    cdef double total, x
+    cdef int wrong
+    for i in range(first, last):
+        end = starts[i + 1]
+        total = 0.0
+        for t in range(starts[i], end):
+            x = values[t]
+            total += x * x
+        norms2[i] = total
+        wrong = 0
+        for t in range(starts[i], end):    # without a branch: in vectors
+            wrong |= (not -limit <= values[t] <= limit) | (columns[t] < 0) | (columns[t] >= d)
+        for t in range(starts[i] + 1, end):
+            wrong |= columns[t] <= columns[t - 1]
+        if wrong:
+            t = what_is_wrong(values, columns, starts[i], end, d, limit, found)
+            if found[0] != 3:
+                return t
+    return -1
+
+
+cdef Py_ssize_t what_is_wrong(
+    const value* values, const column* columns, int64_t at, int64_t end, Py_ssize_t d,
+    double limit, int* found,
+) noexcept nogil:
+    cdef int64_t t
+    for t in range(at, end):
+        if not 0 <= columns[t] < d:
+            found[0] = 2
+            return t
+        if not -limit <= values[t] <= limit:
+            found[0] = 1
+            return t
+    found[0] = 3
+    return at
+
+
+cdef void copy_as(
+    const value* values, const column* columns, Py_ssize_t m, double* as_doubles, int32_t* as_ints
+) noexcept nogil:
+    cdef Py_ssize_t t
+    for t in range(m):
+        as_doubles[t] = values[t]
+        as_ints[t] = <int32_t> columns[t]
+
+
+cdef Row row_of(const ckm_csr* X, Py_ssize_t i, Scratch s) noexcept nogil:
+    """Row i, in the scratch unless it is stored as it is wanted."""
+    cdef Py_ssize_t at = X.starts[i]
+    cdef Row row
+    row.m = X.starts[i + 1] - at
+    row.values, row.columns = <const double*> X.values + at, <const int32_t*> X.columns + at
+    if X.double_values and not X.wide_columns:
+        return row
+    if X.double_values:
+        copy_as(row.values, <const int64_t*> X.columns + at, row.m, &s.values[0], &s.columns[0])
+    elif X.wide_columns:
+        copy_as(<const float*> X.values + at, <const int64_t*> X.columns + at, row.m, &s.values[0],
+                &s.columns[0])
+    else:
+        copy_as(<const float*> X.values + at, row.columns, row.m, &s.values[0], &s.columns[0])
+    row.values, row.columns = &s.values[0], &s.columns[0]
+    return row
+
+
+cdef Py_ssize_t places_of(
+    const column* columns, Py_ssize_t m, const unsigned char* there, int32_t* places
+) noexcept nogil:
+    """The elements whose columns are marked."""
+    cdef Py_ssize_t t, count = 0
+    for t in range(m):
+        places[count] = <int32_t> t
+        count += there[columns[t]]
+    return count
+
+
+cdef Row shared_with(
+    const ckm_csr* X, Py_ssize_t i, const unsigned char* there, Scratch s
+) noexcept nogil:
+    """The elements of row i whose columns are marked."""
+    cdef Py_ssize_t at = X.starts[i], q, t
+    cdef Row row
+    row.values, row.columns = &s.values[0], &s.columns[0]
+    if X.wide_columns:
+        row.m = places_of(<const int64_t*> X.columns + at, X.starts[i + 1] - at, there,
+                          &s.columns[0])
+    else:
+        row.m = places_of(<const int32_t*> X.columns + at, X.starts[i + 1] - at, there,
+                          &s.columns[0])
+    for q in range(row.m):
+        t = at + s.columns[q]
+        s.values[q] = ((<const double*> X.values)[t] if X.double_values
+                       else (<const float*> X.values)[t])
+        s.columns[q] = (<int32_t> (<const int64_t*> X.columns)[t] if X.wide_columns
+                        else (<const int32_t*> X.columns)[t])
+    return row
+
+
+cdef double product(const Row* x, const double* c) noexcept nogil:
+    cdef Py_ssize_t t
+    cdef double total = 0.0
+    for t in range(x.m):
+        total += x.values[t] * c[x.columns[t]]
+    return total
+
+
+cdef double square_to(const Row* x, const double* c, double norm2) noexcept nogil:
+    """The squared distance; `norm2` is |c|^2 as a plain sum."""
+    cdef Py_ssize_t t
+    cdef double total = 0.0, covered = 0.0, there
+    for t in range(x.m):
+        there = c[x.columns[t]]
+        total += (x.values[t] - there) * (x.values[t] - there)
+        covered += there * there
+    return total + max(0.0, norm2 - covered)
+
+
+cdef double plain_norm2(const double* c, Py_ssize_t d) noexcept nogil:
+    """|c|^2, added in order: what a row's `covered` is, where it has all non-zeros of c."""
+    cdef Py_ssize_t f
+    cdef double total = 0.0
+    for f in range(d):
+        total += c[f] * c[f]
+    return total
+
+
+cdef double square_in_order(const Row* x, const double* c, Py_ssize_t d) noexcept nogil:
+    """The squared distance that decides, with the bits of distance2()."""
+    cdef Py_ssize_t t, f = 0
+    cdef double total = 0.0
+    for t in range(x.m):
+        while f < x.columns[t]:
+            total += c[f] * c[f]
+            f += 1
+        total += (x.values[t] - c[f]) * (x.values[t] - c[f])
+        f += 1
+    while f < d:
+        total += c[f] * c[f]
+        f += 1
+    return total
+
+
+cdef double square_listed(
+    const Row* x, const double* c, const int32_t* nonzero, Py_ssize_t count
+) noexcept nogil:
+    """The same by the ascending columns where c is not zero."""
+    cdef Py_ssize_t t, i = 0
+    cdef double total = 0.0, there
+    for t in range(x.m):
+        while i < count and nonzero[i] < x.columns[t]:
+            total += c[nonzero[i]] * c[nonzero[i]]
+            i += 1
+        i += i < count and nonzero[i] == x.columns[t]
+        there = c[x.columns[t]]
+        total += (x.values[t] - there) * (x.values[t] - there)
+    while i < count:
+        total += c[nonzero[i]] * c[nonzero[i]]
+        i += 1
+    return total
+
+
+@cython.final
+cdef class Csr:
+    """Rows of float32 or float64 values, at int32 or int64 columns."""
+    cdef ckm_csr c
+    cdef readonly Py_ssize_t n, d, longest
+    cdef readonly object values, columns, starts, norms2
+    cdef double[::1] norm2_view
+
+    def __cinit__(self, values, columns, starts, Py_ssize_t d):
+        cdef const int64_t[::1] start_view = starts
+        cdef uintptr_t address
+        cdef Py_ssize_t n = start_view.shape[0] - 1
+        lengths = np.diff(starts)
+        if n < 1 or start_view[0] < 0 or lengths.min() < 0:
+            raise ValueError("X.indptr must hold row starts that ascend from 0 on")
+        if start_view[n] > min(len(values), len(columns)):
+            raise ValueError(
+                f"X.indptr must end within {len(values)} values at {len(columns)} columns, got "
+                f"{start_view[n]}")
+        self.n, self.d, self.longest = n, d, lengths.max()
+        self.values, self.columns, self.starts = values, columns, starts
+        self.norms2 = np.zeros(self.n)
+        self.norm2_view = self.norms2
+        address = values.__array_interface__["data"][0]
+        self.c.n = self.n
+        self.c.values = <const void*> address
+        address = columns.__array_interface__["data"][0]
+        self.c.columns = <const void*> address
+        self.c.starts = &start_view[0]
+        self.c.norms2 = &self.norm2_view[0]
+        self.c.double_values = values.dtype == np.float64
+        self.c.wide_columns = columns.dtype == np.int64
+
+    def look(self, Py_ssize_t first, Py_ssize_t last, double limit):
+        """Measure rows first..last-1, which must come before all else; None, or what is wrong with
+        them and at which element."""
+        cdef int found = 0
+        cdef Py_ssize_t at
+        cdef double* norms2 = &self.norm2_view[0]
+        cdef const int64_t* starts = self.c.starts
+        cdef const void* values = self.c.values
+        cdef const void* columns = self.c.columns
+        with nogil:
+            if self.c.double_values and self.c.wide_columns:
+                at = look_at(<const double*> values, <const int64_t*> columns, starts, first, last,
+                             self.d, limit, norms2, &found)
+            elif self.c.double_values:
+                at = look_at(<const double*> values, <const int32_t*> columns, starts, first, last,
+                             self.d, limit, norms2, &found)
+            elif self.c.wide_columns:
+                at = look_at(<const float*> values, <const int64_t*> columns, starts, first, last,
+                             self.d, limit, norms2, &found)
+            else:
+                at = look_at(<const float*> values, <const int32_t*> columns, starts, first, last,
+                             self.d, limit, norms2, &found)
+        return (found, at) if found else None
+
+    def take(self, const int64_t[::1] rows):
+        """The chosen rows as a dense float64 array (m, d)."""
+        cdef Py_ssize_t i, t, m = rows.shape[0]
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef Row row
+        taken = np.zeros((m, self.d))
+        cdef double[:, ::1] out = taken
+        for i in range(m):
+            if not 0 <= rows[i] < self.n:
+                raise IndexError(f"rows must lie within 0 and {self.n}, got {rows[i]}")
+        with nogil:
+            for i in range(m):
+                row = row_of(&self.c, rows[i], s)
+                for t in range(row.m):
+                    out[i, row.columns[t]] = row.values[t]
+        return taken
+
+    def all_equal(self, const int32_t[::1] labels, int32_t cluster, weight, const double[::1] x):
+        """Whether all rows of positive weight in the cluster equal the dense row x."""
+        cdef Py_ssize_t i, t, f, count, nonzero = 0
+        cdef const double[::1] w
+        cdef bint weighted = weight is not None, equal = True
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef Row row
+        if weighted:
+            w = weight
+        with nogil:
+            for f in range(self.d):
+                nonzero += x[f] != 0
+            for i in range(self.n):
+                if labels[i] != cluster or (weighted and not w[i] > 0):
+                    continue
+                row = row_of(&self.c, i, s)
+                count = 0
+                for t in range(row.m):
+                    equal &= row.values[t] == x[row.columns[t]]
+                    count += row.values[t] != 0
+                equal &= count == nonzero
+                if not equal:
+                    break
+        return equal
+
+    def own_squares(
+        self,
+        Py_ssize_t first, Py_ssize_t last,
+        const double[:, ::1] centroids,        # in   (k, d)
+        const double[::1] norms2,              # in   (k,) of plain_norms2()
+        const int32_t[::1] labels,             # in   (n,)
+        double[::1] squares,                   # out  (n,)
+    ):
+        """Squared distances of rows first..last-1 to the centroids of their labels."""
+        cdef Py_ssize_t i
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef Row row
+        with nogil:
+            for i in range(first, last):
+                row = row_of(&self.c, i, s)
+                squares[i] = square_to(&row, &centroids[labels[i], 0], norms2[labels[i]])
+
+    def all_squares(
+        self,
+        Py_ssize_t first, Py_ssize_t last,
+        const double[:, :, ::1] panels,        # in   (g, d, WIDTH) of panels_of()
+        const double[::1] norms2,              # in   (k,) of plain_norms2()
+        double[:, ::1] squares,                # out  (last - first, k)
+    ):
+        """Squared distances of rows first..last-1 to every centroid."""
+        cdef Py_ssize_t i, j, g, q, k = norms2.shape[0]
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef double[CKM_SPARSE_WIDTH] totals, covered
+        cdef Row row
+        with nogil:
+            for i in range(first, last):
+                row = row_of(&self.c, i, s)
+                for g in range(panels.shape[0]):
+                    sparse_squares(row.values, row.columns, row.m, &panels[g, 0, 0], totals,
+                                   covered)
+                    for j in range(g * CKM_SPARSE_WIDTH, min(k, (g + 1) * CKM_SPARSE_WIDTH)):
+                        q = j - g * CKM_SPARSE_WIDTH
+                        squares[i - first, j] = totals[q] + max(0.0, norms2[j] - covered[q])
+
+    def gains(
+        self,
+        Py_ssize_t first, Py_ssize_t last,
+        const double[:, :, ::1] panels,        # in   (g, d, WIDTH) of t points, which are rows
+        const unsigned char[::1] there,        # in   (d,) whether any point is not zero
+        const int64_t[::1] points,             # in   (t,) which rows
+        const double[::1] nearest,             # in   (n,) squared distances so far
+        weight,                                # in   (n,) float64 or None
+        double[:, ::1] squares,                # out  (n, t) to the points: rows first..last-1
+        double[::1] gains,                     # out  (t,) what each would take from `nearest`
+    ):
+        """Look at points as centroids: at the few elements that they share with a row. A row's
+        squared distance to itself is exactly 0: its product and its length are the same sum."""
+        cdef Py_ssize_t i, j, g, t = points.shape[0]
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef double[CKM_SPARSE_WIDTH] products
+        cdef const double[::1] w
+        cdef bint weighted = weight is not None
+        cdef double square, gain
+        cdef Row row
+        if weighted:
+            w = weight
+        with nogil:
+            for j in range(t):
+                gains[j] = 0.0
+            for i in range(first, last):
+                row = shared_with(&self.c, i, &there[0], s)
+                for g in range(panels.shape[0]):
+                    sparse_products(row.values, row.columns, row.m, &panels[g, 0, 0], products)
+                    for j in range(g * CKM_SPARSE_WIDTH, min(t, (g + 1) * CKM_SPARSE_WIDTH)):
+                        square = self.norm2_view[i] + self.norm2_view[points[j]]
+                        square = max(0.0, square - 2 * products[j - g * CKM_SPARSE_WIDTH])
+                        squares[i, j] = square
+                        gain = max(0.0, nearest[i] - square)
+                        gains[j] += w[i] * gain if weighted else gain
+
+    def place(
+        self,
+        double[:, :, ::1] panels,              # in/out  (g, d, WIDTH)
+        unsigned char[::1] there,              # in/out  (d,)
+        const int64_t[::1] rows, bint clear,   # in
+    ):
+        """Write the rows into the panels as points; or zeros in their place."""
+        cdef Py_ssize_t q, t, g, lane
+        cdef Scratch s = Scratch(self.longest, 1)
+        cdef Row row
+        with nogil:
+            for q in range(rows.shape[0]):
+                row = row_of(&self.c, rows[q], s)
+                g, lane = q // CKM_SPARSE_WIDTH, q % CKM_SPARSE_WIDTH
+                for t in range(row.m):
+                    panels[g, row.columns[t], lane] = 0.0 if clear else row.values[t]
+                    there[row.columns[t]] = not clear
+
+
+def plain_norms2(const double[:, ::1] centroids):
+    """Squared lengths (k,), added in the order of the columns."""
+    cdef Py_ssize_t j
+    norms2 = np.empty(centroids.shape[0])
+    cdef double[::1] out = norms2
+    with nogil:
+        for j in range(centroids.shape[0]):
+            out[j] = plain_norm2(&centroids[j, 0], centroids.shape[1])
+    return norms2
+
+
+def panels_of(const double[:, ::1] centroids):
+    """The coordinates of centroids (k, d) as all_squares() takes them: (g, d, WIDTH)."""
+    cdef Py_ssize_t j, f, g, lane, k = centroids.shape[0], d = centroids.shape[1]
+    panels = np.zeros(((k + CKM_SPARSE_WIDTH - 1) // CKM_SPARSE_WIDTH, d, CKM_SPARSE_WIDTH))
+    cdef double[:, :, ::1] out = panels
+    with nogil:
+        for j in range(k):
+            g, lane = j // CKM_SPARSE_WIDTH, j % CKM_SPARSE_WIDTH
+            for f in range(d):
+                out[g, f, lane] = centroids[j, f]
+    return panels
+
+
+@cython.final
+cdef class CsrSweep:
+    """Rows, labels, bounds and totals of one problem, as `ckmeans._bounds.Sweep` has them.
+
+    A segment of rows is assigned at a time. Totals belong to clusters: rows that changed are moved
+    between those of a range of clusters at a time, in the order of the rows, so that the sums
+    have the same bits whichever threads work on them. Weighted rows have to be added anew.
+    """
+    cdef Csr rows
+    cdef ckm_drifts_f32 drifts
+    cdef readonly Py_ssize_t segment_rows, n_segments
+    cdef readonly object labels       # (n,) int32
+    cdef readonly object totals       # (k, d + 2) sums, mass, unused
+    cdef object weight, bounds_at, scratches, centroids
+    cdef object before                # (n,) int32 labels at the last collect()
+    cdef bint weighted, keeps_bounds
+    cdef int mode
+    cdef Py_ssize_t k
+    cdef const double[::1] weight_view
+    cdef const double[:, ::1] centroid_view
+    cdef int32_t[::1] label_view, before_view, nonzero, counts
+    cdef int64_t[::1] listed          # (k,) where a centroid's non-zeros begin in the list, or -1
+    cdef float[::1] upper, lower, drift, half_gap
+    cdef double[:, ::1] total_view
+    cdef double[::1] norms2
+    cdef unsigned char[::1] panel
+    cdef Py_ssize_t[:, ::1] tally     # (n_segments, 2) rows changed, comparisons
+
+    def __init__(self, Csr rows, weight, bint keep_bounds):
+        """weight: (n,) float64 or None."""
+        cdef Py_ssize_t most = 48
+        self.rows, self.weight, self.weighted = rows, weight, weight is not None
+        if self.weighted:
+            self.weight_view = weight
+        self.segment_rows = (rows.n + most - 1) // most
+        self.n_segments = (rows.n + self.segment_rows - 1) // self.segment_rows
+        self.upper, self.lower = np.empty((2, rows.n if keep_bounds else 0), np.float32)
+        self.k = 0
+
+    cdef Py_ssize_t end_of(self, Py_ssize_t segment) noexcept nogil:
+        return min(self.rows.n, (segment + 1) * self.segment_rows)
+
+    def begin(self, Py_ssize_t k, labels=None):
+        """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""
+        cdef Py_ssize_t n = self.rows.n, d = self.rows.d
+        self.labels = np.full(n, -1, np.int32) if labels is None else labels
+        self.before = np.full(n, -1, np.int32)
+        self.label_view, self.before_view = self.labels, self.before
+        self.totals = np.zeros((k, d + 2))
+        self.total_view = self.totals
+        if k != self.k:
+            self.panel = np.empty(sparse_packed_size(k, d) + 64, np.uint8)
+            self.norms2, self.counts = np.empty(k), np.empty(k, np.int32)
+            self.listed = np.empty(k, np.int64)
+            self.nonzero = np.empty(k * (d // LISTED) + 1, np.int32)
+            self.drift, self.half_gap = np.zeros((2, k), np.float32)
+            self.drifts.drift, self.drifts.half_gap = &self.drift[0], &self.half_gap[0]
+            self.drifts.n_panels = 1
+            self.tally = np.zeros((self.n_segments, 2), np.intp)
+            self.scratches = []
+            self.k = k
+        self.bounds_at = None
+
+    cdef void* packed(self) noexcept nogil:
+        return <void*> (<uintptr_t> (&self.panel[0] + 63) // 64 * 64)
+
+    def aim(self, const double[:, ::1] centroids, int mode):
+        """Prepare the next assignment, to these centroids."""
+        self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
+        if mode == C_FILTER:
+            self.measure_moves(centroids, self.bounds_at)
+        with nogil:
+            sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
+                        &self.counts[0])
+            self.list_nonzeros()
+        self.bounds_at = None if mode <= C_PLAIN else centroids
+
+    cdef void list_nonzeros(self) noexcept nogil:
+        """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""
+        cdef Py_ssize_t j, f, d = self.rows.d, at = 0
+        for j in range(self.k):
+            self.listed[j] = -1
+            if self.counts[j] * LISTED > d:
+                continue
+            self.listed[j] = at
+            for f in range(d):
+                if self.centroid_view[j, f] != 0:
+                    self.nonzero[at] = <int32_t> f
+                    at += 1
+
+    cdef int measure_moves(
+        self, const double[:, ::1] centroids, const double[:, ::1] before
+    ) except -1:
+        """How far each centroid moved, rounded up."""
+        cdef Py_ssize_t j, f, d = self.rows.d
+        cdef double outward = (1 + (d + 16) * 2.3e-16) * (1 + 2.4e-7), total
+        with nogil:
+            for j in range(self.k):
+                total = 0.0
+                for f in range(d):
+                    total += ((centroids[j, f] - before[j, f])
+                              * (centroids[j, f] - before[j, f]))
+                self.drift[j] = <float> (sqrt(total) * outward + (1.2e-38 if total > 0 else 0.0))
+        falling = -np.sort(-np.asarray(self.drift))
+        self.drifts.largest_drift = falling[0]
+        self.drifts.second_drift = falling[1] if self.k > 1 else 0.0
+        return 0
+
+    cdef Scratch scratch(self):
+        try:
+            return self.scratches.pop()
+        except IndexError:
+            return Scratch(self.rows.longest, self.k)
+
+    def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
+        """Assign rows first..last-1 of a segment; different ones may be worked on at the same
+        time."""
+        cdef Scratch s = self.scratch()
+        cdef Py_ssize_t m, count
+        with nogil:
+            while first < last:
+                m = min(<Py_ssize_t> ROWS, last - first)
+                if self.mode == C_FILTER:
+                    count = filter_rows(&self.label_view[first], m, &self.drifts,
+                                        &self.upper[first], &self.lower[first], s.rows)
+                    self.settle(first, s.rows, count, s)
+                else:
+                    count = m
+                    self.settle(first, NULL, m, s)
+                self.tally[segment, 1] += count * self.k
+                first += m
+        self.scratches.append(s)
+
+    cdef void settle(
+        self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Scratch s
+    ) noexcept nogil:
+        """Assign rows first + rows[i], or first + i for NULL, by all centroids."""
+        cdef const ckm_csr* X = &self.rows.c
+        cdef Py_ssize_t i, u, row
+        cdef float* upper = s.upper if self.mode >= C_BOUND else NULL
+        cdef float* lower = s.lower if self.mode >= C_BOUND else NULL
+        cdef Py_ssize_t n_undecided = sparse_nearest(
+            X, first, rows, count, self.packed(), &s.scores[0], s.labels, upper, lower,
+            s.undecided)
+        for u in range(n_undecided):
+            i = s.undecided[u]
+            row = first + (i if rows == NULL else rows[i])
+            s.labels[i] = self.decide(row, s, s.upper + i, s.lower + i)
+        for i in range(count):
+            row = first + (i if rows == NULL else rows[i])
+            self.label_view[row] = s.labels[i]
+            if upper != NULL:
+                self.upper[row] = s.upper[i]
+                self.lower[row] = s.lower[i]
+
+    cdef int32_t decide(
+        self, Py_ssize_t i, Scratch s, float* upper, float* lower
+    ) noexcept nogil:
+        """The label of a row that the tile leaves open, and its bounds."""
+        cdef const ckm_csr* X = &self.rows.c
+        cdef Row row = row_of(X, i, s)
+        cdef Py_ssize_t j, d = self.rows.d, rivals = 0
+        cdef int32_t label, place
+        cdef double error = sparse_error(X, i, self.packed()), norm2 = X.norms2[i], radius2 = 0.0
+        cdef double exact_error, best = INFINITY, second = INFINITY, square, least = INFINITY
+        # The tile again, for the scores; those left in float32 lie outside of the error.
+        sparse_nearest(X, i, NULL, 1, self.packed(), &s.scores[0], &label, NULL, NULL, &place)
+        for j in range(self.k):
+            radius2 = max(radius2, self.norms2[j])
+        exact_error = (2 * row.m + d + 32) * 1.2e-16 * (sqrt(norm2) + sqrt(radius2)) ** 2
+        for j in range(self.k):
+            s.exact[j] = s.scores[j] - error
+            if not s.scores[j] - s.scores[label] > 2 * error:
+                s.exact[j] = self.norms2[j] / 2 - product(&row, &self.centroid_view[j, 0])
+                best = min(best, s.exact[j] + exact_error)
+                s.exact[j] -= exact_error
+        label = -1
+        for j in range(self.k):    # rivals: those that may be nearest
+            rivals += s.exact[j] <= best
+            if s.exact[j] <= best and label < 0:
+                label = <int32_t> j
+        if rivals > 1:
+            for j in range(self.k):
+                if s.exact[j] <= best:
+                    square = self.deciding_square(&row, j)
+                    if square < least:
+                        least = square
+                        label = <int32_t> j
+        for j in range(self.k):
+            if j != label:
+                second = min(second, s.exact[j])
+        best = norm2 + 2 * (s.exact[label] + 2 * exact_error)
+        second = norm2 + 2 * second
+        upper[0] = <float> (sqrt(max(best, 0.0)) * (1 + 1.3e-7) + 1.2e-38)
+        lower[0] = <float> (sqrt(max(second, 0.0)) * (1 - 1.3e-7))
+        return label
+
+    cdef double deciding_square(self, const Row* x, Py_ssize_t j) noexcept nogil:
+        if self.listed[j] >= 0:
+            return square_listed(x, &self.centroid_view[j, 0], &self.nonzero[self.listed[j]],
+                                 self.counts[j])
+        return square_in_order(x, &self.centroid_view[j, 0], self.rows.d)
+
+    def move(self, Py_ssize_t first, Py_ssize_t last, bint anew):
+        """Move the rows that changed between the totals of clusters first..last-1; or add all of
+        them `anew`. Row by row: in the order of the clusters it takes 1.5 times as long."""
+        cdef Scratch s = self.scratch()
+        cdef Py_ssize_t i
+        cdef int32_t before, after
+        with nogil:
+            if anew:
+                memset(&self.total_view[first, 0], 0,
+                       (last - first) * (self.rows.d + 2) * sizeof(double))
+            for i in range(self.rows.n):
+                before, after = self.before_view[i], self.label_view[i]
+                if before == after and not anew:
+                    continue
+                if first <= after < last:
+                    self.add_row(i, after, 1.0, s)
+                if first <= before < last and not anew:
+                    self.add_row(i, before, -1.0, s)
+        self.scratches.append(s)
+
+    cdef void add_row(self, Py_ssize_t i, Py_ssize_t cluster, double w, Scratch s) noexcept nogil:
+        cdef Row row = row_of(&self.rows.c, i, s)
+        cdef double* totals = &self.total_view[cluster, 0]
+        cdef Py_ssize_t t
+        if self.weighted:
+            w *= self.weight_view[i]
+        for t in range(row.m):
+            totals[row.columns[t]] += w * row.values[t]
+        totals[self.rows.d] += w
+
+    def n_changed(self):
+        """How many rows changed their label since the last collect()."""
+        cdef Py_ssize_t i, changed = 0
+        with nogil:
+            for i in range(self.rows.n):
+                changed += self.before_view[i] != self.label_view[i]
+        return changed
+
+    def collect(self):
+        """After move() for all clusters: how many comparisons of a row with a centroid the
+        assignment took."""
+        cdef Py_ssize_t s, comparisons = 0
+        with nogil:
+            memcpy(&self.before_view[0], &self.label_view[0], self.rows.n * sizeof(int32_t))
+            for s in range(self.n_segments):
+                comparisons += self.tally[s, 1]
+                self.tally[s, 1] = 0
+        return comparisons
+
+    def means(self, const double[:, ::1] centroids):
+        """Means of the clusters, those of emptied ones where they were; and how many are emptied,
+        whose totals are cleared of what rounding has left in them."""
+        cdef Py_ssize_t j, f, d = self.rows.d, n_empty = 0
+        cdef double mass
+        means = np.empty((self.k, d))
+        cdef double[:, ::1] out = means
+        with nogil:
+            for j in range(self.k):
+                mass = self.total_view[j, d]
+                if mass > 0:
+                    for f in range(d):
+                        out[j, f] = self.total_view[j, f] / mass
+                else:
+                    n_empty += 1
+                    memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
+                    memcpy(&out[j, 0], &centroids[j, 0], d * sizeof(double))
+        return means, n_empty
+
+    @property
+    def bounded(self):
+        """Whether the bounds belong to the centroids of the last assignment."""
+        return self.bounds_at is not None
+
+    def drop_bounds(self):
+        self.bounds_at = None
+
+    def open_row(self, Py_ssize_t row):
+        """Let the next assignment look at a row whatever its bounds say, and take the label that
+        it was given for the one before."""
+        self.before_view[row] = self.label_view[row]
+        if self.bounds_at is not None:
+            self.upper[row] = float("inf")
+            self.lower[row] = 0

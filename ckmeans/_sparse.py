@@ -1,0 +1,389 @@
+"""Rows of a CSR matrix: what is asked of `Rows`, of their seeding and of `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ckmeans import _team
+from ckmeans._bounds import PLAIN
+from ckmeans._csr import (
+    BAD_VALUE,
+    UNSORTED,
+    WIDTH,
+    Csr,
+    CsrSweep,
+    panels_of,
+    plain_norms2,
+)
+from ckmeans._iterate import PARALLEL, Problem
+from ckmeans._rows import directions
+
+BLOCK_ELEMENTS = 1 << 17
+SCRATCH = 1 << 15  # distances in a block
+
+
+class SparseRows:
+    """The rows of a CSR matrix, read where they are; dense rows are made only of chosen ones.
+
+    Values are float32 for such matrices and types of at most 16 bits, else float64; others than
+    these two are copied, and so is a matrix whose columns do not ascend in each row or occur twice.
+    `scale` divides the columns, `norms` the rows. They keep their zeros: no offset changes a
+    distance.
+    """
+
+    sparse = True
+
+    def __init__(
+        self, X: Any, scale: np.ndarray | None = None, norms: np.ndarray | None = None
+    ) -> None:
+        self.X, self.scale, self.norms = X, scale, norms
+        self.offset = None if scale is None else np.zeros(X.shape[1])
+        self.n, self.d = X.shape
+        single = X.dtype == np.float32 or X.dtype.itemsize <= 2
+        given = scale is None and norms is None
+        self.dtype = np.dtype(np.float32 if single and given else np.float64)
+        self.csr = self._csr()
+
+    def _csr(self) -> Csr:
+        X = self.X
+        index = np.int64 if X.indices.dtype.itemsize > 4 else np.int32
+        values = np.ascontiguousarray(X.data, self.dtype)
+        columns = np.ascontiguousarray(X.indices, index)
+        if self.scale is not None:
+            values = values / self.scale[columns]
+        if self.norms is not None:
+            values = values / np.repeat(self.norms, np.diff(X.indptr))
+        csr = Csr(values, columns, np.ascontiguousarray(X.indptr, np.int64), self.d)
+        self.width = max(1, -(-len(values) // self.n))  # elements of a row
+        self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.width))
+        return csr
+
+    def look(self, limit: float, n_threads: int) -> tuple[int, int] | None:
+        """Row and column of the first value that is not within +-limit.
+
+        Comes before all else: it measures the rows and puts their columns in order.
+        """
+        found = self._looked(limit, n_threads)
+        if found is not None and found[0] == UNSORTED:
+            self.X = self.X.copy()
+            self.X.sum_duplicates()
+            self.csr = self._csr()
+            found = self._looked(limit, n_threads)
+        if found is None:
+            return None
+        kind, at = found
+        row = int(np.searchsorted(self.csr.starts, at, side="right")) - 1
+        column = int(self.csr.columns[at])
+        if kind != BAD_VALUE:
+            raise ValueError(
+                f"X must have column indices between 0 and {self.d - 1}, got {column} in row {row}"
+            )
+        return row, column
+
+    def _looked(self, limit: float, n_threads: int) -> tuple[int, int] | None:
+        found: list[tuple[int, int]] = []
+
+        def look(first: int, last: int) -> None:
+            wrong = self.csr.look(first, last, limit)
+            if wrong is not None:
+                found.append(wrong)
+
+        self.each_block(look, n_threads)
+        return min(found, key=lambda wrong: (wrong[0] == UNSORTED, wrong[1]), default=None)
+
+    first_bad = look
+
+    def each_block(self, function: Callable[[int, int], None], n_threads: int) -> None:
+        """Call function(first, last) for every block, on up to `n_threads` threads."""
+        starts = range(0, self.n, self.block_rows)
+        tasks = [(first, min(self.n, first + self.block_rows)) for first in starts]
+        _team.each(function, tasks, n_threads)
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        """Chosen rows, dense, in float64."""
+        return self.csr.take(np.asarray(index, dtype=np.int64))
+
+    def subset(self, index: np.ndarray) -> SparseRows:
+        """Chosen rows as they are."""
+        norms = None if self.norms is None else self.norms[index]
+        chosen = SparseRows(self.X[index], self.scale, norms)
+        chosen.look(np.inf, 1)
+        return chosen
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of each column."""
+        values, columns = self.csr.values.astype(np.float64), self.csr.columns
+        mean = np.bincount(columns, values, self.d) / self.n
+        squares = np.bincount(columns, np.square(values - mean[columns]), self.d)
+        absent = self.n - np.bincount(columns, minlength=self.d)
+        return mean, (squares + absent * np.square(mean)) / self.n
+
+    def mean_variance(self) -> float:
+        """Mean of the columns' variances."""
+        return float(self.moments()[1].mean())
+
+    def standardised(self) -> SparseRows:
+        """The same rows with columns of standard deviation 1; constant ones stay."""
+        mean, variance = self.moments()
+        deviation = np.sqrt(variance)
+        constant = deviation <= 1e-14 * np.abs(mean) * np.sqrt(self.n)
+        return self.scaled(np.zeros(self.d), np.where(constant, 1.0, deviation))
+
+    def scaled(self, offset: np.ndarray, scale: np.ndarray) -> SparseRows:
+        """The same rows divided by a scale by column."""
+        rows = SparseRows(self.X, scale)
+        rows.look(np.inf, 1)
+        return rows
+
+    def lengths(self) -> np.ndarray:
+        """Euclidean norm of each row (n,), 0 for zeros alone, with the bits of dense rows."""
+        rows = np.repeat(np.arange(self.n), np.diff(self.csr.starts))
+        largest = np.zeros(self.n)
+        np.maximum.at(largest, rows, np.abs(self.csr.values))
+        _, exponents = np.frexp(largest)
+        scaled = np.ldexp(self.csr.values.astype(np.float64), -exponents[rows])
+        return np.ldexp(np.sqrt(np.bincount(rows, np.square(scaled), self.n)), exponents)
+
+    def directions(self, norms: np.ndarray) -> SparseRows:
+        """The same rows divided by their norms."""
+        rows = SparseRows(self.X, norms=norms)
+        rows.look(np.inf, 1)
+        return rows
+
+    def totals(
+        self, centroids: np.ndarray, weight: np.ndarray | None, labels: np.ndarray
+    ) -> np.ndarray:
+        """Sums over each cluster of w (x - c), w and w |x - c|^2: (k, d + 2)."""
+        sweep = CsrSweep(self.csr, weight, False)
+        sweep.begin(len(centroids), labels)
+        sweep.move(0, len(centroids), True)
+        squares = self.own_distances2(centroids, labels, 1)
+        if weight is not None:
+            squares *= weight
+        totals = sweep.totals
+        totals[:, :-2] -= totals[:, -2:-1] * centroids
+        totals[:, -1] = np.bincount(labels, squares, len(centroids))
+        return totals
+
+    def computed(self, centroids: np.ndarray) -> np.ndarray:
+        """Centroids in the units of X as they are computed with."""
+        if self.norms is not None:
+            return directions(centroids, centroids)
+        return centroids if self.scale is None else centroids / self.scale
+
+    def original(self, centroids: np.ndarray) -> np.ndarray:
+        """Centroids in the units of X."""
+        return centroids if self.scale is None else centroids * self.scale
+
+    def nearest_labels(self, centroids: np.ndarray, n_threads: int) -> np.ndarray:
+        """Index of the nearest centroid of each row, the lowest on ties: (n,) int32."""
+        sweep = CsrSweep(self.csr, None, False)
+        sweep.begin(len(centroids))
+        sweep.aim(centroids, PLAIN)
+
+        def assign(segment: int) -> None:
+            first = segment * sweep.segment_rows
+            sweep.assign(segment, first, min(self.n, first + sweep.segment_rows))
+
+        _team.each(assign, [(segment,) for segment in range(sweep.n_segments)], n_threads)
+        return sweep.labels
+
+    def own_distances2(
+        self, centroids: np.ndarray, labels: np.ndarray, n_threads: int
+    ) -> np.ndarray:
+        """Squared distance of each row to the centroid of its label: (n,) float64."""
+        squares, norms2 = np.empty(self.n), plain_norms2(centroids)
+
+        def measure(first: int, last: int) -> None:
+            self.csr.own_squares(first, last, centroids, norms2, labels, squares)
+
+        self.each_block(measure, n_threads)
+        return squares
+
+    def middle(self) -> np.ndarray:
+        """The origin, where most elements of most rows are: (d,)."""
+        return np.zeros(self.d)
+
+    def distances_to(self, points: np.ndarray) -> Callable[[int, int, np.ndarray], None]:
+        """What writes the distances of rows first..last-1 to the points (k, d) into an array."""
+        panels, norms2 = panels_of(points), plain_norms2(points)
+
+        def measure(first: int, last: int, out: np.ndarray) -> None:
+            self.csr.all_squares(first, last, panels, norms2, out)
+            np.sqrt(out, out=out)
+
+        return measure
+
+
+class SparseSeeding:
+    """The steps of greedy k-means++ over sparse rows, by the names of `_seeding.Seeding`.
+
+    Squared distances to the candidates of a step are kept: 8 bytes a row and candidate.
+    """
+
+    owner = None  # rounding may decide between centroids that are equally near
+
+    def __init__(
+        self, rows: SparseRows, weight: np.ndarray | None, k: int, n_candidates: int
+    ) -> None:
+        self.csr, self.weight = rows.csr, weight
+        self.segment_rows = -(-rows.n // 16)
+        self.n_segments = -(-rows.n // self.segment_rows)
+        self.centroids = np.zeros((k, rows.d))
+        self.nearest = np.full(rows.n, np.inf)
+        self.squares = np.empty((rows.n, n_candidates))
+        self.gains = np.empty((self.n_segments, n_candidates))
+        self.panels = np.zeros((-(-n_candidates // WIDTH), rows.d, WIDTH))
+        self.there = np.zeros(rows.d, dtype=np.uint8)
+        self.points = np.empty(0, dtype=np.int64)
+        self.reached = 0
+
+    def _aim(self, points: np.ndarray) -> None:
+        self.csr.place(self.panels, self.there, self.points, True)
+        self.csr.place(self.panels, self.there, points, False)
+        self.points = points
+
+    def _drawn(self, uniforms: np.ndarray, chances: np.ndarray) -> np.ndarray:
+        """Rows by their chances, as many as uniforms; none if no row has any."""
+        cumulative = np.cumsum(chances)
+        if not cumulative[-1] > 0:
+            return self.points[:0]
+        rows = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
+        last = np.searchsorted(cumulative, cumulative[-1])  # the last row of any chance
+        return np.minimum(rows, last)
+
+    def begin(self, uniform: float) -> None:
+        chances = np.ones(len(self.nearest)) if self.weight is None else self.weight
+        self._aim(self._drawn(np.array([uniform]), chances))
+        for segment in range(self.n_segments):
+            self.measure(segment)
+        self.place = 0
+
+    def begun(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        self.centroids[self.reached] = self.csr.take(self.points[self.place : self.place + 1])[0]
+        self.reached += 1
+
+    def draw(self, uniforms: np.ndarray) -> bool:
+        """Draw the candidates of the next step; False if every row is a centroid already."""
+        chances = self.nearest if self.weight is None else self.nearest * self.weight
+        points = self._drawn(uniforms, chances)
+        if not len(points):
+            return False
+        self._aim(points)
+        return True
+
+    def _rows_of(self, segment: int) -> tuple[int, int]:
+        first = segment * self.segment_rows
+        return first, min(len(self.nearest), first + self.segment_rows)
+
+    def measure(self, segment: int) -> None:
+        """What the candidates gain in a segment of rows."""
+        first, last = self._rows_of(segment)
+        self.csr.gains(
+            first, last, self.panels, self.there, self.points, self.nearest, self.weight,
+            self.squares, self.gains[segment],
+        )  # fmt: skip
+
+    def pick(self) -> None:
+        """Choose the candidate that gains most, the first on ties."""
+        self.place = int(self.gains[:, : len(self.points)].sum(axis=0).argmax())
+
+    def settle(self, segment: int) -> None:
+        """Lower the distances of a segment by the new centroid."""
+        part = slice(*self._rows_of(segment))
+        np.minimum(self.nearest[part], self.squares[part, self.place], out=self.nearest[part])
+
+    def advance(self) -> None:
+        self._take()
+
+    def steps(self, uniforms: np.ndarray) -> int:
+        """A step for each row of uniforms; returns how many centroids there are then."""
+        segments = range(self.n_segments)
+        for row in uniforms:
+            if not self.draw(row):
+                break
+            for segment in segments:
+                self.measure(segment)
+            self.pick()
+            for segment in segments:
+                self.settle(segment)
+            self.advance()
+        return self.reached
+
+
+class SparseProblem(Problem):
+    """The same iteration over sparse rows: sums are of the rows themselves, cluster by cluster."""
+
+    rows: Any
+    sweep: Any
+
+    def _prepare(self) -> None:
+        self.reference = self.rows.middle()
+        self.sweep = CsrSweep(self.rows.csr, self.weight, self.prune is not False)
+
+    def begin(self, k: int, labels: np.ndarray | None) -> None:
+        super().begin(k, None)
+        self.at: np.ndarray | None = None
+
+    def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
+        return start, 1
+
+    def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
+        if centroids is not self.at:
+            self.at = centroids
+            super().assign(np.ascontiguousarray(centroids))
+        return self.changed
+
+    def _aim(self, centroids: np.ndarray, mode: int, measure: bool) -> None:
+        self.sweep.aim(centroids, mode)
+
+    def _collected(self) -> tuple[int, int]:
+        changed = self.sweep.n_changed()
+        # Anew: weighted rows, as a large weight that leaves a sum would take the small ones' digits
+        # with it; and where that is less to do.
+        self._add_up(anew=self.weight is not None or 2 * changed > self.rows.n)
+        return changed, self.sweep.collect()
+
+    def _add_up(self, anew: bool) -> None:
+        k, n_threads = len(self.sums), self.n_threads_for(1)
+        size = -(-k // (4 * n_threads)) if n_threads > 1 else k
+        tasks = [(first, min(k, first + size), anew) for first in range(0, k, size)]
+        _team.each(self.sweep.move, tasks, n_threads)
+
+    def measured(self) -> np.ndarray:
+        """Mass and inertia of each cluster: (k, 2)."""
+        assert self.at is not None
+        squares = self.rows.own_distances2(self.at, self.labels, self.n_threads_for(len(self.sums)))
+        if self.weight is not None:
+            squares *= self.weight
+        inertias = np.bincount(self.labels, squares, len(self.sums))
+        return np.column_stack([self.mass, inertias])
+
+    def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The means added anew, without what moves between sums have left in them."""
+        self._add_up(anew=True)
+        means = self.means(centroids)[0]
+        if np.array_equal(means, centroids):
+            return centroids, self.measured()
+        return means, np.empty((0, 2))
+
+    def farthest(self, means: np.ndarray, pure: set[int]) -> int:
+        squares = self.rows.own_distances2(means, self.labels, self.n_threads_for(1))
+        if self.weight is not None:
+            squares[self.weight == 0] = 0.0
+        squares[np.isin(self.labels, list(pure))] = 0.0
+        row = int(squares.argmax())
+        return row if squares[row] > 0 else -1
+
+    def all_equal(self, cluster: int, row: np.ndarray) -> bool:
+        return self.rows.csr.all_equal(self.labels, cluster, self.weight, row)
+
+    def n_threads_for(self, comparisons: int) -> int:
+        """Threads for so many comparisons of each row."""
+        return self.n_threads if self.rows.n * self.rows.width * comparisons >= PARALLEL else 1

@@ -1,0 +1,223 @@
+"""Bisecting k-means: clusters are split in two, one after another."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from ckmeans import _validation as valid
+from ckmeans._kmeans import kmeans
+from ckmeans._results import nearest_labels
+from ckmeans._sklearn import ConvergenceWarning, check_is_fitted, check_random_state
+from ckmeans.estimator import ALGORITHMS, CentroidEstimator, as_weights, dtype_like
+
+STRATEGIES = {"biggest_inertia": "inertia", "largest_cluster": "size"}
+
+
+@dataclass
+class _Cluster:
+    """A node of the tree; a leaf until it is split, which then holds no rows."""
+
+    rows: np.ndarray
+    centroid: np.ndarray
+    inertia: float
+    size: int
+    halves: tuple[int, int] | None = None
+    label: int = -1
+
+
+class BisectingKMeans(CentroidEstimator):
+    """Bisecting k-means: the parameters and attributes of scikit-learn's BisectingKMeans.
+
+    All rows are one cluster first; then the worst cluster is split in two by k-means, until there
+    are `n_clusters` [1]_.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    init : {"random", "k-means++"}
+        How a split starts.
+    n_init : int
+        Starts of a split, of which the best is kept.
+    random_state : int, RandomState or None
+        An int gives the same result at every fit.
+    max_iter : int
+        Most iterations of a split.
+    verbose : int
+        Whether to print the inertia after each split.
+    tol : float
+        As for `KMeans`.
+    copy_x : bool
+        Has no effect: X is never written to.
+    algorithm : {"lloyd", "auto", "elkan", "hamerly"}
+        As for `KMeans`.
+    bisecting_strategy : {"biggest_inertia", "largest_cluster"}
+        Which cluster is split next.
+    n_threads : int, optional
+        Threads to use at most; the CPUs of this process for None.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Means of the clusters.
+    labels_ : ndarray of shape (n_samples,), int32
+        The cluster of each row: by the splits, so not always that of the nearest centroid.
+    inertia_ : float
+        Weighted sum of squared distances to the own centroid.
+    n_features_in_, feature_names_in_
+        Columns of X and their names.
+
+    References
+    ----------
+    .. [1] M. Steinbach, G. Karypis and V. Kumar, "A comparison of document clustering techniques",
+       KDD Workshop on Text Mining 2000.
+
+    Examples
+    --------
+    >>> from ckmeans import BisectingKMeans
+    >>> from ckmeans.datasets import xclara
+    >>> sorted(BisectingKMeans(3, random_state=0).fit(xclara()).cluster_centers_[:, 0].round(1))
+    [9.5, 40.7, 69.9]
+    """
+
+    n_init: int
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Literal["random", "k-means++"] = "random",
+        n_init: int = 1,
+        random_state: Any = None,
+        max_iter: int = 300,
+        verbose: int = 0,
+        tol: float = 1e-4,
+        copy_x: bool = True,
+        algorithm: Literal["auto", "lloyd", "elkan", "hamerly"] = "lloyd",
+        bisecting_strategy: Literal["biggest_inertia", "largest_cluster"] = "biggest_inertia",
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.random_state = random_state
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.tol = tol
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.bisecting_strategy = bisecting_strategy
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Cluster the rows of X, (n_samples, n_features), dense or sparse."""
+        rows = self._checked(X, reset=True)
+        n = rows.shape[0]
+        k = self._clusters(n)
+        if self.bisecting_strategy not in STRATEGIES:
+            raise ValueError(
+                f"bisecting_strategy must be one of {tuple(STRATEGIES)}, got "
+                f"{self.bisecting_strategy!r}"
+            )
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(
+                f"algorithm must be one of {tuple(ALGORITHMS)}, got {self.algorithm!r}"
+            )
+        weight = as_weights(sample_weight, n)
+        random_state = check_random_state(self.random_state)
+        worst = STRATEGIES[self.bisecting_strategy]
+        nodes = self._clustered(rows, np.arange(n), weight, 1, random_state)
+        leaves = [nodes[0]]
+        while len(leaves) < k:
+            # A cluster of equal rows cannot be split.
+            divisible = [leaf for leaf in leaves if leaf.inertia > 0]
+            if not divisible:
+                warnings.warn(
+                    f"Number of distinct clusters ({len(leaves)}) found smaller than n_clusters "
+                    f"({k}). Possibly due to duplicate points in X.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+                break
+            split = max(divisible, key=lambda leaf: getattr(leaf, worst))
+            two = self._clustered(rows, split.rows, weight, 2, random_state)
+            if not (two[0].size and two[1].size):
+                split.inertia = 0.0  # which was that of rounding
+                continue
+            split.halves, split.rows = (len(nodes), len(nodes) + 1), split.rows[:0]
+            nodes += two
+            leaves = [node for node in nodes if node.halves is None]
+            if self.verbose:
+                inertia = sum(leaf.inertia for leaf in leaves)
+                print(f"{len(leaves)} clusters, inertia {inertia:.6g}.")
+        self._keep_tree(nodes, n, dtype_like(rows))
+        return self
+
+    def _clustered(
+        self, X: Any, rows: np.ndarray, weight: np.ndarray | None, k: int, random_state: Any
+    ) -> list[_Cluster]:
+        """The chosen rows in k clusters."""
+        algorithm: Any = ALGORITHMS[self.algorithm]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", valid.ConvergenceWarning)
+            result = kmeans(
+                X[rows],
+                k,
+                int(random_state.randint(1 << 31)),
+                init=self.init,
+                n_init=self.n_init,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                sample_weight=None if weight is None else weight[rows],
+                algorithm=algorithm,
+                n_threads=self.n_threads,
+            )
+        return [
+            _Cluster(
+                rows[result.labels == j],
+                result.centroids[j],
+                float(result.cluster_inertias[j]),
+                int(result.sizes[j]),
+            )
+            for j in range(k)
+        ]
+
+    def _keep_tree(self, nodes: list[_Cluster], n: int, dtype: Any) -> None:
+        """The leaves become the clusters, from the first split's first half on."""
+        leaves: list[_Cluster] = []
+        labels, stack = np.empty(n, dtype=np.int32), [0]
+        while stack:
+            node = nodes[stack.pop()]
+            if node.halves is not None:
+                stack += node.halves[::-1]
+                continue
+            node.label = len(leaves)
+            labels[node.rows] = node.label
+            node.rows = node.rows[:0]
+            leaves.append(node)
+        self._nodes = nodes
+        self._keep(np.array([leaf.centroid for leaf in leaves]), dtype)
+        self.labels_ = labels
+        self.inertia_ = float(sum(leaf.inertia for leaf in leaves))
+
+    def predict(self, X: Any) -> Any:
+        """The cluster of each row by the splits of the fit, shape (n_samples,), int32."""
+        check_is_fitted(self)
+        rows = self._rows(X)
+        labels = np.empty(rows.n, dtype=np.int32)
+        stack = [(self._nodes[0], np.arange(rows.n))]
+        while stack:
+            node, members = stack.pop()
+            if node.halves is None:
+                labels[members] = node.label
+                continue
+            halves = [self._nodes[half] for half in node.halves]
+            centroids = np.array([half.centroid for half in halves])
+            if len(members):
+                side = nearest_labels(rows.subset(members), centroids, self.n_threads)
+                stack += [(half, members[side == j]) for j, half in enumerate(halves)]
+        return labels

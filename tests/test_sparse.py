@@ -1,0 +1,437 @@
+"""Sparse rows give what the same rows give when dense."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import nearest
+
+import ckmeans
+from ckmeans import KMeans, MiniBatchKMeans, elbow, kmeans, silhouette
+from ckmeans import _lloyd as lloyd_loops
+
+sparse = pytest.importorskip("scipy.sparse")
+
+
+def text_like(n=600, d=900, m=12, seed=0, dtype=np.float64):
+    """Rows of unit length with few words each, most of them frequent ones; every topic has its
+    own."""
+    rng = np.random.default_rng(seed)
+    frequent = (np.exp(rng.random((n, m)) * np.log(d))).astype(int) - 1
+    topic = rng.integers(4, size=(n, 1))
+    columns = np.where(rng.random((n, m)) < 0.5, frequent, (frequent * 7 + topic * 211) % d)
+    X = sparse.csr_array(
+        (1.0 + rng.random(n * m), (np.repeat(np.arange(n), m), columns.ravel())), shape=(n, d)
+    )
+    X = X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))[:, None]).tocsr()
+    return X.astype(dtype)
+
+
+def indexed(X, dtype):
+    """X with such indices."""
+    return type(X)((X.data, X.indices.astype(dtype), X.indptr.astype(dtype)), shape=X.shape)
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def simd(request):
+    before = lloyd_loops.simd_level()
+    try:
+        lloyd_loops.choose_simd(request.param)
+    except ValueError:
+        pytest.skip(f"no {request.param} here")
+    yield request.param
+    lloyd_loops.choose_simd(before)
+
+
+def assert_same(result, expected):
+    assert np.array_equal(result.labels, expected.labels)
+    assert result.n_iter == expected.n_iter
+    assert result.converged == expected.converged
+    assert np.allclose(result.centroids, expected.centroids, rtol=1e-12, atol=1e-13)
+    assert np.isclose(result.inertia, expected.inertia, rtol=1e-11)
+    assert np.allclose(result.cluster_inertias, expected.cluster_inertias, rtol=1e-10, atol=1e-11)
+    assert np.array_equal(result.sizes, expected.sizes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("k", [1, 3, 17, 33, 130])
+def test_equals_dense(simd, dtype, index, k):
+    X = text_like(dtype=dtype)
+    init = X[np.arange(0, 4 * k, 4)].toarray()
+    result = kmeans(indexed(X, index), k, init=init)
+    assert_same(result, kmeans(X.toarray(), k, init=init))
+    assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
+    assert np.array_equal(result.predict(X), result.labels)
+
+
+@pytest.mark.parametrize("k", [2, 5, 20])
+def test_seeding_equals_dense(simd, k):
+    X = text_like()
+    for weight in (None, np.arange(600) % 3):
+        result = kmeans(X, k, 3, sample_weight=weight)
+        assert_same(result, kmeans(X.toarray(), k, 3, sample_weight=weight))
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "lloyd", "hamerly"])
+def test_same_bits_for_any_threads_and_repeats(monkeypatch, algorithm):
+    monkeypatch.setattr("ckmeans._sparse.PARALLEL", 1)
+    monkeypatch.setattr("ckmeans._iterate.PARALLEL", 1)
+    monkeypatch.setattr("ckmeans._plus_plus.PARALLEL", 1)
+    X = text_like(2000)
+    one = kmeans(X, 30, 1, algorithm=algorithm, n_threads=1)
+    assert_same(one, kmeans(X.toarray(), 30, 1, algorithm=algorithm))
+    for n_threads in (1, 2, 3, 8):
+        other = kmeans(X, 30, 1, algorithm=algorithm, n_threads=n_threads)
+        assert other.centroids.tobytes() == one.centroids.tobytes()
+        assert other.labels.tobytes() == one.labels.tobytes()
+        assert other.inertia == one.inertia
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_labels_are_the_oracles(data):
+    """Few values on few columns: ties, duplicates, empty rows, empty columns, explicit zeros."""
+    n = data.draw(st.integers(1, 40))
+    d = data.draw(st.integers(2, 40))
+    k = data.draw(st.integers(1, min(n, 12)))
+    seed = data.draw(st.integers(0, 10**6))
+    scale = data.draw(st.sampled_from([1.0, 1e-30, 1e30, 1e100, 1 / 3]))
+    rng = np.random.default_rng(seed)
+    X = sparse.random_array((n, d), density=0.2, rng=rng, format="csr")
+    X.data = rng.integers(-2, 3, size=X.nnz) * scale
+    init = X.toarray()[rng.choice(n, k, replace=False)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)
+        result = kmeans(X, k, init=init)
+        dense = kmeans(X.toarray(), k, init=init)
+    assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
+    assert np.array_equal(result.predict(X), result.labels)
+    assert np.isclose(result.inertia, dense.inertia, rtol=1e-6) or len(set(map(tuple, init))) < k
+    filled = result.sizes > 0
+    means = [X.toarray()[result.labels == j].mean(axis=0) for j in np.flatnonzero(filled)]
+    assert np.allclose(result.centroids[filled], means, rtol=1e-12, atol=1e-13 * scale)
+    squares = np.square(X.toarray() - result.centroids[result.labels]).sum()
+    assert np.isclose(result.inertia, squares, rtol=1e-9, atol=1e-15 * scale**2)
+
+
+@pytest.mark.parametrize("big", [1e-200, 1e-40, 1e25, 1e140])
+def test_values_beyond_float32(big):
+    X = text_like(200, 50, 4)
+    X.data *= big
+    init = X[:7].toarray()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)  # squares may underflow
+        result = kmeans(X, 7, init=init, max_iter=20)
+    assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
+    squares = np.square(X.toarray() - result.centroids[result.labels]).sum()
+    assert np.isclose(result.inertia, squares, rtol=1e-12, atol=0)
+
+
+def test_rows_of_one_word_tie_without_end():
+    """Rows that share no word with most centroids are equally far from all those."""
+    n, d = 3000, 5000
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array((np.ones(n), (np.arange(n), rng.integers(d, size=n))), shape=(n, d))
+    init = X[:60].toarray()
+    dense = kmeans(X.toarray(), 60, init=init, max_iter=3)
+    assert_same(kmeans(X, 60, init=init, max_iter=3), dense)
+
+
+def test_duplicates_and_order_of_columns_do_not_matter():
+    X = text_like(100, 60, 5)
+    mixed = sparse.coo_array(
+        (
+            np.concatenate([X.data / 2, X.data[::-1] / 2]),
+            (
+                np.concatenate([X.tocoo().row, X.tocoo().row[::-1]]),
+                np.concatenate([X.indices, X.indices[::-1]]),
+            ),
+        ),
+        shape=X.shape,
+    )
+    raw = sparse.csr_array((100, 60))
+    order = np.argsort(mixed.row, kind="stable")
+    raw.data, raw.indices = mixed.data[order], mixed.col[order].astype(np.int32)
+    raw.indptr = np.searchsorted(mixed.row[order], np.arange(101)).astype(np.int32)
+    before = raw.data.copy(), raw.indices.copy()
+    expected = kmeans(X, 4, 0)
+    for form in (raw, X.tocsc(), X.tocoo(), X.tolil(), sparse.csr_matrix(X)):
+        result = kmeans(form, 4, 0)
+        assert np.array_equal(result.labels, expected.labels)
+        assert np.allclose(result.centroids, expected.centroids)
+    assert np.array_equal(raw.data, before[0])
+    assert np.array_equal(raw.indices, before[1])
+
+
+def test_nothing_is_written_to():
+    X = text_like(100, 60, 5)
+    for array in (X.data, X.indices, X.indptr):
+        array.flags.writeable = False
+    kmeans(X, 4, 0, n_init=2, refine="swap", metric="cosine")
+    kmeans(X, 4, 0, scale="std")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.int64, np.float32])
+def test_element_types(dtype):
+    X = text_like(200, 80, 6)
+    X.data = np.ceil(3 * X.data).astype(dtype)
+    assert_same(kmeans(X, 5, 1), kmeans(X.toarray(), 5, 1))
+
+
+def test_scale_equals_dense():
+    X = text_like(300, 40, 10)
+    result, dense = kmeans(X, 4, 1, scale="std"), kmeans(X.toarray(), 4, 1, scale="std")
+    assert np.array_equal(result.labels, dense.labels)
+    assert np.allclose(result.centroids, dense.centroids)
+    assert np.isclose(result.inertia, dense.inertia)
+    for model in (result, dense):
+        for form in (X, X.toarray()):
+            assert np.array_equal(model.predict(form), dense.labels)
+            assert np.allclose(model.transform(form), dense.transform(X.toarray()))
+
+
+def test_tolerance_callback_and_limits():
+    X = text_like()
+    seen, seen_dense = [], []
+    result = kmeans(X, 9, 0, tol=1e-3, callback=seen.append)
+    dense = kmeans(X.toarray(), 9, 0, tol=1e-3, callback=seen_dense.append)
+    assert_same(result, dense)
+    for ours, theirs in zip(seen, seen_dense, strict=True):
+        assert ours.rows_changed == theirs.rows_changed
+        assert np.isclose(ours.inertia, theirs.inertia, rtol=1e-11)
+    falls = [progress.inertia for progress in seen]
+    assert all(a >= b * (1 - 1e-12) for a, b in zip(falls, falls[1:], strict=False))
+    assert not kmeans(X, 9, 0, max_iter=2).converged
+    assert_same(kmeans(X, 9, 0, max_iter=2), kmeans(X.toarray(), 9, 0, max_iter=2))
+
+
+def test_emptied_clusters_are_refilled():
+    X = text_like(200, 60, 5)
+    init = np.vstack([X[:3].toarray(), np.full((2, 60), 50.0)])
+    assert_same(kmeans(X, 5, init=init), kmeans(X.toarray(), 5, init=init))
+
+
+def test_fewer_distinct_rows_than_clusters():
+    X = sparse.csr_array(np.repeat(np.eye(3, 40), 5, axis=0))
+    with pytest.warns(ckmeans.ConvergenceWarning, match="3 clusters of 6"):
+        result = kmeans(X, 6, 0)
+    assert result.inertia == 0
+    assert sorted(result.sizes) == [0, 0, 0, 5, 5, 5]
+
+
+def test_distances_are_exact_at_centroids():
+    X = text_like(50, 400, 20)
+    result = kmeans(X, 50, init=X.toarray())
+    assert result.inertia == 0
+    assert np.array_equal(result.distances(X), np.zeros(50))
+    assert np.array_equal(np.diag(result.transform(X)), np.zeros(50))
+    dense = result.transform(X.toarray())
+    assert np.allclose(result.transform(X), dense, rtol=1e-13, atol=1e-13)
+
+
+def test_elbow_refine_and_silhouette():
+    X = text_like()
+    ours, dense = elbow(X, 6, 0), elbow(X.toarray(), 6, 0)
+    assert np.allclose(ours.inertias, dense.inertias)
+    assert np.allclose(ours.calinski_harabasz, dense.calinski_harabasz, equal_nan=True)
+    refined = kmeans(X, 8, 0, refine="swap")
+    assert refined.inertia <= kmeans(X, 8, 0).inertia
+    assert np.array_equal(refined.labels, kmeans(X.toarray(), 8, 0, refine="swap").labels)
+    for sample in (None, 600, 50):
+        ours = silhouette(X, refined.labels, sample=sample, seed=0)
+        assert np.isclose(ours, silhouette(X.toarray(), refined.labels, sample=sample, seed=0))
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_one_column_is_solved_to_the_optimum(init):
+    X = sparse.csr_array(np.array([0.0, 0, 1, 1.5, 9, 0, 10])[:, None])
+    assert_same(kmeans(X, 3, 0, init=init), kmeans(X.toarray(), 3, 0, init=init))
+
+
+def test_bad_input():
+    X = text_like(30, 20, 4)
+
+    def changed(**parts):
+        other = X.copy()
+        for name, (at, value) in parts.items():
+            getattr(other, name)[at] = value
+        return other
+
+    row = int(np.searchsorted(X.indptr, 37, side="right")) - 1
+    column = int(X.indices[37])
+    for value, found in ((np.nan, "NaN"), (-np.inf, "infinity"), (1e200, "1e\\+200")):
+        with pytest.raises(ValueError, match=f"X .*{found}.* row {row}, column {column}"):
+            kmeans(changed(data=(37, value)), 2)
+    with pytest.raises(ValueError, match="X must have column indices between 0 and 19, got 20 in"):
+        kmeans(changed(indices=(5, 20)), 2)
+    with pytest.raises(ValueError, match="X must have column indices between 0 and 19, got -1 in"):
+        kmeans(changed(indices=(5, -1)), 2)
+    with pytest.raises(ValueError, match="X.indptr must end within"):
+        kmeans(changed(indptr=(30, 10**6)), 2)
+    with pytest.raises(ValueError, match="X.indptr must hold row starts that ascend"):
+        kmeans(changed(indptr=(3, 1)), 2)
+    with pytest.raises(TypeError, match="X must hold real numbers .* got dtype complex128"):
+        kmeans(X.astype(complex), 2)
+    with pytest.raises(ValueError, match="X must be 2-D"):
+        kmeans(sparse.coo_array(np.ones(4)), 2)
+    with pytest.raises(ValueError, match="X must have at least one row and one column"):
+        kmeans(sparse.csr_array((0, 4)), 2)
+    with pytest.raises(ValueError, match="X must have 20 columns like the fitted data, got 19"):
+        kmeans(X, 2, 0).predict(X[:, :19])
+    with pytest.raises(TypeError, match="X must be a dense array, got csr_array"):
+        ckmeans.check_clusterability(X)
+    with pytest.raises(TypeError, match="init must be a dense array"):
+        kmeans(X, 2, init=X[:2])
+
+
+# Directions
+
+
+def spherical(X, start, max_iter=300):
+    """Dhillon & Modha 2001, in a few lines."""
+    X = X / np.linalg.norm(X, axis=1, keepdims=True)
+    centroids = start / np.linalg.norm(start, axis=1, keepdims=True)
+    labels = None
+    for _ in range(max_iter):
+        before, labels = labels, nearest(X, centroids)
+        if np.array_equal(before, labels):
+            break
+        sums = np.array([X[labels == j].sum(axis=0) for j in range(len(start))])
+        centroids = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return centroids, labels
+
+
+@pytest.mark.parametrize("form", ["dense", "float32", "sparse"])
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_cosine_is_spherical_kmeans(form, k):
+    X = text_like(m=40)
+    X = X.multiply(np.random.default_rng(1).uniform(0.1, 50, 600)[:, None]).tocsr()
+    if form == "float32":
+        X = X.astype(np.float32)
+    init = X[: 5 * k : 5].toarray()
+    dense = X.toarray().astype(np.float64)
+    centroids, labels = spherical(dense, init.astype(np.float64))
+    result = kmeans(X if form == "sparse" else X.toarray(), k, init=init, metric="cosine")
+    assert np.array_equal(result.labels, labels)
+    assert np.allclose(result.centroids, centroids, rtol=0, atol=1e-14)
+    assert np.allclose(np.linalg.norm(result.centroids, axis=1), 1, rtol=1e-14)
+    assert result.converged
+    unit = dense / np.linalg.norm(dense, axis=1, keepdims=True)
+    cosines = np.minimum((unit * centroids[labels]).sum(axis=1), 1)
+    assert np.isclose(result.inertia, (2 - 2 * cosines).sum())
+    for rows in (X, X.toarray()):
+        assert np.array_equal(result.predict(rows), labels)
+        assert np.allclose(result.distances(rows), np.sqrt(2 - 2 * cosines), atol=1e-7)
+    assert np.allclose(np.square(result.transform(X)), 2 - 2 * unit @ centroids.T, atol=1e-12)
+
+
+def test_cosine_does_not_see_the_length_of_rows():
+    X = text_like(m=40)
+    longer = X.multiply(2.0 ** np.random.default_rng(0).integers(-90, 90, 600)[:, None]).tocsr()
+    one = kmeans(X, 6, 2, metric="cosine", n_threads=1)
+    for rows in (longer, longer.toarray()):
+        assert np.array_equal(kmeans(rows, 6, 2, metric="cosine", n_threads=2).labels, one.labels)
+
+
+def test_cosine_inertia_never_rises():
+    X = np.random.default_rng(0).normal(size=(500, 3))
+    for weight in (None, np.arange(500) % 4):
+        seen = []
+        kmeans(X, 7, 0, metric="cosine", sample_weight=weight, callback=seen.append)
+        inertias = [progress.inertia for progress in seen]
+        assert len(inertias) > 3
+        assert all(a >= b * (1 - 1e-12) for a, b in zip(inertias, inertias[1:], strict=False))
+
+
+def test_cosine_with_the_rest():
+    X = np.random.default_rng(0).normal(size=(300, 3))
+    curve = elbow(X, 5, 0, metric="cosine")
+    assert (np.diff(curve.inertias) <= 0).all()
+    refined = kmeans(X, 12, 0, metric="cosine", refine="swap")
+    assert refined.inertia <= kmeans(X, 12, 0, metric="cosine").inertia
+    assert np.allclose(np.linalg.norm(refined.centroids, axis=1), 1)
+    assert refined.sorted().metric == "cosine"
+    assert pickle.loads(pickle.dumps(refined)).metric == "cosine"
+    one = kmeans(np.array([[1.0], [-2.0], [3.0]]), 2, 0, metric="cosine")
+    assert one.inertia == 0
+    # Opposite rows have no mean direction: their centroid stays where it was.
+    pair = kmeans(np.array([[1.0, 0], [-1, 0]]), 1, init=[[0.0, 1]], metric="cosine")
+    assert np.array_equal(pair.centroids, [[0, 1]])
+
+
+def test_cosine_refuses_what_has_no_direction():
+    X = np.ones((5, 2))
+    X[3] = 0
+    for rows in (X, sparse.csr_array(X)):
+        with pytest.raises(ValueError, match="X must have no row of zeros .* got one at row 3"):
+            kmeans(rows, 2, metric="cosine")
+    with pytest.raises(ValueError, match="init must have no row of zeros"):
+        kmeans(np.ones((5, 2)), 1, init=[[0, 0]], metric="cosine")
+    with pytest.raises(ValueError, match="metric must be .* got 'manhattan'"):
+        kmeans(np.ones((5, 2)), 1, metric="manhattan")
+    with pytest.raises(ValueError, match='scale must be None where metric is "cosine"'):
+        kmeans(np.ones((5, 2)), 1, metric="cosine", scale="std")
+
+
+# The estimators
+
+
+def test_estimator_takes_sparse_rows():
+    X = text_like()
+    model, dense = KMeans(5, random_state=0).fit(X), KMeans(5, random_state=0).fit(X.toarray())
+    assert np.array_equal(model.labels_, dense.labels_)
+    assert np.allclose(model.cluster_centers_, dense.cluster_centers_)
+    assert np.array_equal(model.predict(X), model.labels_)
+    assert np.allclose(model.transform(X), dense.transform(X.toarray()))
+    assert np.isclose(model.score(X), -model.inertia_)
+    single = KMeans(5, random_state=0).fit(X.astype(np.float32))
+    assert single.cluster_centers_.dtype == np.float32
+
+
+def test_estimator_prints_for_sparse_rows(capsys):
+    KMeans(3, random_state=0, verbose=1).fit(text_like(100, 40, 4))
+    assert "Converged at iteration" in capsys.readouterr().out
+
+
+def test_minibatch_takes_sparse_rows():
+    X = text_like()
+    sizes = {"batch_size": 100, "random_state": 0, "n_init": 2}
+    model = MiniBatchKMeans(5, **sizes).fit(X)
+    dense = MiniBatchKMeans(5, **sizes).fit(X.toarray())
+    assert np.array_equal(model.labels_, dense.labels_)
+    assert np.allclose(model.cluster_centers_, dense.cluster_centers_)
+    for rows in (X[:200], X[200:]):
+        model.partial_fit(rows)
+        dense.partial_fit(rows.toarray())
+    assert np.allclose(model.cluster_centers_, dense.cluster_centers_)
+
+
+def test_core_does_not_import_scipy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, ckmeans, numpy as np\n"
+        "class Csr:\n"
+        "    format, shape, dtype = 'csr', (3, 2), np.dtype(float)\n"
+        "    data, indices, indptr = np.ones(3), np.array([0, 1, 0]), np.arange(4)\n"
+        "    def tocsr(self): return self\n"
+        "print(ckmeans.kmeans(Csr(), 2, 0).sizes.max(), 'scipy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
+
+
+def test_a_large_sum_of_weights_is_refused_or_right():
+    X = text_like(50, 30, 4)
+    weight = np.ones(50)
+    weight[3] = 1e200
+    with pytest.raises(ValueError, match="sample_weight must have a sum"):
+        kmeans(X, 2, sample_weight=weight)
+    X.data[:] = 1e140
+    with pytest.raises(ValueError, match="X must lie within"):
+        kmeans(X, 2, sample_weight=np.full(50, 1e100))
