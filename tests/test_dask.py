@@ -273,6 +273,8 @@ def test_bad_arguments():
         ckd.predict(lazy[:, :2], START).compute()
     with pytest.raises(TypeError, match="no option 'scale'"):
         ckd.elbow(lazy, 3, scale="std")
+    with pytest.raises(TypeError, match="out must be None for a Dask array"):
+        ckmeans.kmeans(X, 6, init=START).transform(lazy, out=np.empty((len(X), 6)))
 
 
 def test_the_module_is_reached_through_the_package():

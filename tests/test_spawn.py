@@ -21,7 +21,7 @@ def drawn(seed, b, numbers):
     return np.array([child.random(numbers) for child in default_rng(seed).spawn(b)])
 
 
-@pytest.mark.parametrize("seed", [*LIKE_PCG64, *OTHERS], ids=repr)
+@pytest.mark.parametrize("seed", [*LIKE_PCG64, *OTHERS])
 def test_children_draw_as_numpy_s(seed):
     children = Children(copy.deepcopy(seed), 6)
     assert bool(children.n_words) == (not any(seed is other for other in OTHERS))
