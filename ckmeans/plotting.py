@@ -20,7 +20,7 @@ FAINT = "#9A9A9A"
 DRAWN_ROWS = 20_000  # more points than this only darken the figure and slow the drawing
 PCA_ROWS = 2_000  # enough for two axes to look at; keeps the SVD short when d is large
 LEGEND_CLUSTERS = 10  # beyond this a legend covers more than it tells
-LEGEND = {"framealpha": 0.75, "edgecolor": "none"}  # readable over points
+LEGEND: dict[str, Any] = {"framealpha": 0.75, "edgecolor": "none"}  # readable over points
 
 
 def plot_clusters(
