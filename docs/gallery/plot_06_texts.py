@@ -11,13 +11,10 @@ other.
 # all of them.
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
 
-from ckmeans import KMeans
+from ckmeans import elbow, kmeans
 
 SUBJECTS = {
     "sport": "match team goal coach season league player score final striker defence stadium cup",
@@ -39,28 +36,34 @@ for subject in truth:
 print(texts[0])
 
 # %%
-# TF-IDF weighs rare words more. The rows are projected on a few directions and brought to unit
-# length, so that squared distances measure the angle between texts.
+# TF-IDF weighs rare words more. A row has a column for each word of the language, and zeros for all
+# words that are not in the text: a sparse matrix, which is clustered as it is.
 vectorizer = TfidfVectorizer()
-weights = vectorizer.fit_transform(texts)
-reduction = make_pipeline(TruncatedSVD(10, random_state=0), Normalizer(copy=False))
-X = reduction.fit_transform(weights)
-model = KMeans(5, n_init=5, random_state=0).fit(X)
-print("agreement with the subjects:", round(adjusted_rand_score(truth, model.labels_), 3))
+X = vectorizer.fit_transform(texts)
+print(f"{type(X).__name__} of shape {X.shape}, {X.nnz / X.shape[0]:.0f} words in a text")
 
 # %%
-# The words of largest mean weight tell what a cluster is about.
+# What a text is about is in the direction of its row, not in its length: `metric="cosine"` compares
+# the angles. The centroids are then of unit length.
+result = kmeans(X, 5, seed=0, n_init=5, metric="cosine")
+print("agreement with the subjects:", round(adjusted_rand_score(truth, result.labels), 3))
+
+# %%
+# The largest entries of a centroid are the words that tell what the cluster is about.
 words = vectorizer.get_feature_names_out()
-for j in range(5):
-    mean = np.asarray(weights[model.labels_ == j].mean(axis=0)).ravel()
-    print(f"cluster {j}:", ", ".join(words[np.argsort(-mean)[:6]]))
+for j, centroid in enumerate(result.centroids):
+    print(f"cluster {j}:", ", ".join(words[np.argsort(-centroid)[:6]]))
 
 # %%
 table = np.zeros((5, 5), dtype=int)
-np.add.at(table, (truth, model.labels_), 1)
+np.add.at(table, (truth, result.labels), 1)
 figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
 ax.imshow(table, cmap="Blues")
 ax.set_yticks(range(5), names)
 ax.set_xticks(range(5), [f"cluster {j}" for j in range(5)])
 for (i, j), count in np.ndenumerate(table):
     ax.text(j, i, count, ha="center", va="center", color="white" if count > 200 else "black")
+
+# %%
+# How many subjects are there? The elbow sees it.
+ax = elbow(X, 10, seed=0, n_init=3, metric="cosine").plot()
