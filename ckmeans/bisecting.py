@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ckmeans._kmeans import kmeans
 from ckmeans._results import nearest_labels
 from ckmeans._sklearn import ConvergenceWarning, check_is_fitted, check_random_state
 from ckmeans.estimator import ALGORITHMS, CentroidEstimator, as_weights, dtype_like
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 STRATEGIES = {"biggest_inertia": "inertia", "largest_cluster": "size"}
 
@@ -85,6 +88,8 @@ class BisectingKMeans(CentroidEstimator):
     """
 
     n_init: int
+    labels_: NDArray[np.int32]
+    inertia_: float
 
     def __init__(
         self,
@@ -97,7 +102,7 @@ class BisectingKMeans(CentroidEstimator):
         verbose: int = 0,
         tol: float = 1e-4,
         copy_x: bool = True,
-        algorithm: Literal["auto", "lloyd", "elkan", "hamerly"] = "lloyd",
+        algorithm: Literal["lloyd", "auto", "elkan", "hamerly"] = "lloyd",
         bisecting_strategy: Literal["biggest_inertia", "largest_cluster"] = "biggest_inertia",
         n_threads: int | None = None,
     ) -> None:
@@ -204,7 +209,7 @@ class BisectingKMeans(CentroidEstimator):
         self.labels_ = labels
         self.inertia_ = float(sum(leaf.inertia for leaf in leaves))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> NDArray[np.int32]:  # type: ignore[override]  # Dask's too
         """The cluster of each row by the splits of the fit, shape (n_samples,), int32."""
         check_is_fitted(self)
         rows = self._rows(X)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import ckmeans
 from ckmeans import (
+    BisectingKMeans,
     Clusterability,
     ElbowResult,
     KMeans,
@@ -88,6 +89,8 @@ def test_estimators() -> None:
     stream = assert_type(MiniBatchKMeans(3, random_state=0).partial_fit(X), MiniBatchKMeans)
     assert type(assert_type(stream.n_steps_, int)) is int
     assert assert_type(stream.predict(X), NDArray[np.int32]).dtype == np.int32
+    tree = assert_type(BisectingKMeans(3, random_state=0).fit(X), BisectingKMeans)
+    assert assert_type(tree.predict(X), NDArray[np.int32]).dtype == np.int32
 
 
 def test_the_rest() -> None:
