@@ -34,7 +34,6 @@ class Rows:
     width: int  # elements of a row that are computed with
     dtype: np.dtype[Any]  # float32 or float64
     block_rows: int
-    width: int  # elements of a row that are computed with
     native: bool
     source: Source
     offset: np.ndarray | None
