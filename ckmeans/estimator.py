@@ -128,6 +128,7 @@ class CentroidEstimator(
 
         That its values are finite is checked once, where they are computed with.
         """
+        valid.refuse_masked(X, "X")  # scikit-learn would take what lies under the mask
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
 
     def _centroids(self) -> np.ndarray:
