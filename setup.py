@@ -8,6 +8,8 @@ from glob import glob
 import numpy as np
 from setuptools import Extension, setup
 
+os.umask(0o022)  # a wheel holds its files' modes: the same bits whoever builds it
+
 # One wheel serves CPython 3.11 and later; free-threaded builds have no Limited API.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
 MACROS = []

@@ -178,14 +178,21 @@ def kmeans_batch(
 
 def as_problems(X: Any) -> np.ndarray:
     """X as a 3-D array of a supported dtype."""
-    array = np.asarray(X)
+    array = as_array(X, "X")
     if array.ndim != 3:
         raise ValueError(f"X must be 3-D (problems, rows, columns), got shape {array.shape}")
     if not array.size:
         raise ValueError(f"X must hold at least one problem, row and column, got {array.shape}")
-    valid.refuse_masked(X, "X")
     valid.as_matrix(array[0])
     return array
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    valid.refuse_masked(values, name)
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
 
 
 def check_finite(X: np.ndarray, n_threads: int) -> None:
@@ -201,14 +208,15 @@ def check_finite(X: np.ndarray, n_threads: int) -> None:
 
 def valid_init(init: Any, b: int, k: int, d: int) -> Any:
     """The name of a method, or a float64 array of shape (b, k, d)."""
-    if isinstance(init, str) or init is None or np.ndim(init) != 3:
+    array = as_array(init, "init")
+    if array.ndim != 3:
         centroids = valid.starting_centroids(init, k, d)
         if isinstance(centroids, str):
             return centroids
         return np.broadcast_to(centroids, (b, k, d))
-    if np.shape(init) != (b, k, d):
-        raise ValueError(f"init must have shape ({b}, {k}, {d}), got {np.shape(init)}")
-    return np.stack([valid.starting_centroids(start, k, d) for start in np.asarray(init)])
+    if array.shape != (b, k, d):
+        raise ValueError(f"init must have shape ({b}, {k}, {d}), got {array.shape}")
+    return np.stack([valid.starting_centroids(start, k, d) for start in array])
 
 
 def room(

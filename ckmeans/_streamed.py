@@ -45,10 +45,9 @@ class StoredLabels:
 
     def clear(self) -> None:
         """No row is in a cluster yet."""
-        self.file.seek(0)
         block = np.full(min(self.n, _readers.PIECE // 4), -1, dtype=np.int32)
         for first in range(0, self.n, len(block)):
-            self.file.write(memoryview(block[: self.n - first]).cast("B"))
+            self[first:] = block[: self.n - first]
 
     def __getitem__(self, place: Any) -> Any:
         if not isinstance(place, slice):

@@ -877,8 +877,9 @@ def explained(error: Exception) -> str:
         return f"the command line needs {error.name or why(error)}: {INSTALL}"
     if isinstance(error, MemoryError):
         return f"not enough memory: {why(error)}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, OSError) and (error.strerror or error.filename):
+        what = error.strerror or error.args[0]  # which is all that NumPy says of a full disk
+        return f"{error.filename}: {what}" if error.filename else what
     if isinstance(error, (ValueError, TypeError, OSError)):
         return str(error)
     return f"unexpected {type(error).__name__}: {error} (CKMEANS_DEBUG=1 shows where)"

@@ -159,6 +159,7 @@ class CentroidEstimator(
 
         That its values are finite is checked once, where they are computed with.
         """
+        valid.refuse_masked(X, "X")  # scikit-learn would take what lies under the mask
         return validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype="numeric", ensure_all_finite=False
         )

@@ -7,7 +7,14 @@ import numpy as np
 import oracle
 import pytest
 
-from ckmeans import ConvergenceWarning, check_clusterability, elbow, kmeans, silhouette
+from ckmeans import (
+    ConvergenceWarning,
+    check_clusterability,
+    elbow,
+    kmeans,
+    kmeans_batch,
+    silhouette,
+)
 
 X = np.arange(12.0).reshape(6, 2)
 LABELS = [0, 1, 0, 1, 0, 1]
@@ -188,6 +195,80 @@ def test_elbow_refuses_the_same_options(name, value):
     arguments = {"seed": 0, name: value}
     with pytest.raises((TypeError, ValueError), match=f"^{name} "):
         elbow(X, 2, **arguments)
+
+
+def call_batch(folder, **options):
+    return kmeans_batch(np.stack([X, X]), **options)
+
+
+def call_out_of_core(folder, **options):
+    from ckmeans import out_of_core
+
+    np.save(folder / "X.npy", X)
+    return out_of_core.kmeans(folder / "X.npy", **options)
+
+
+def call_dask(folder, **options):
+    array = pytest.importorskip("dask.array")
+    from ckmeans import dask
+
+    return dask.kmeans(array.from_array(X, chunks=(4, 2)), **options)
+
+
+def call_silhouette(folder, k, **options):
+    return silhouette(X, LABELS, sample=3, **options)
+
+
+def call_clusterability(folder, k, seed):
+    return check_clusterability(X, seed)
+
+
+@pytest.mark.parametrize(("function", "names"), [
+    (call_batch, "k seed init n_init max_iter tol n_threads"),
+    (call_out_of_core, "k seed init n_init max_iter tol scale max_seconds n_threads callback"),
+    (call_dask, "k seed init n_init max_iter tol sample_weight callback"),
+    (call_silhouette, "seed scale n_threads"), (call_clusterability, "seed"),
+])  # fmt: skip
+def test_other_functions_refuse_the_same_options(function, names, tmp_path):
+    cases = [case for case in OPTIONS if case[0] in names.split()]
+    for name, value, error, _ in cases:
+        with pytest.raises(error, match=f"^{name} "):
+            function(tmp_path, **{"k": 2, "seed": 0, name: value})
+    assert {name for name, *_ in cases} == set(names.split())
+
+
+@pytest.mark.parametrize("rows", [bad for bad, _ in KINDS_OF_X + VALUES_OF_X])
+def test_other_functions_refuse_the_same_rows(rows):
+    """Batches take three dimensions; the others files and collections of Dask."""
+    pytest.importorskip("dask.array")
+    from ckmeans import dask, out_of_core
+
+    for function in (dask.kmeans, out_of_core.kmeans):
+        with pytest.raises((TypeError, ValueError, FileNotFoundError), match="^X |text"):
+            function(rows, 1)
+    if not (isinstance(rows, np.ndarray) and rows.ndim == 3):
+        with pytest.raises((TypeError, ValueError), match="^X "):
+            kmeans_batch(rows, 1)
+
+
+@pytest.mark.parametrize("estimator", ["KMeans", "MiniBatchKMeans"])
+def test_estimators_refuse_what_is_masked(estimator):
+    pytest.importorskip("sklearn")
+    import ckmeans
+
+    model = getattr(ckmeans, estimator)(2, random_state=0)
+    masked = np.ma.masked_equal(X, 3)
+    with pytest.raises(ValueError, match="^X is masked at row 1, column 1"):
+        model.fit(masked)
+    with pytest.raises(ValueError, match="^X is masked at row 1, column 1"):
+        model.fit(X).predict(masked)
+
+
+@pytest.mark.parametrize("sample", [0, -1, 7, 10**30, 1.5, "3", True, [1]])
+def test_samples_of_a_silhouette(sample):
+    error = ValueError if type(sample) is int else TypeError
+    with pytest.raises(error, match="^sample must be .*got "):
+        silhouette(X, LABELS, sample=sample)
 
 
 @pytest.mark.parametrize(("ks", "error", "message"), [

@@ -101,6 +101,38 @@ def test_a_closed_pipe_ends_quietly():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+# No file may be longer, as on a disk that is full.
+NO_SPACE = """
+import os, resource, sys
+from ckmeans import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+os._exit(cli.main(sys.argv[1:]))  # without what a watched build writes at its end
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize(("options", "message"), [
+    (["--labels", "o.csv"], "o.csv: File too large"),
+    (["--labels", "o.npy"], "o.npy: .* requested and .* written"),
+    (["--labels", "o.parquet"], "o.parquet: File too large"),
+    (["--labels", "o.txt"], "o.txt: File too large"),
+    (["--model", "o.npz"], "o.npz: File too large"),
+    (["--plot", "o.png"], "o.png: File too large"),
+    (["--labels", "o.npy", "--out-of-core"], "File too large"),
+])  # fmt: skip
+def test_a_full_disk_keeps_the_old_file(options, message):
+    np.save("X.npy", np.random.default_rng(0).normal(size=(20_000, 2)))
+    written(options[1], "old")
+    before = sorted(os.listdir())
+    done = subprocess.run(
+        [sys.executable, "-c", NO_SPACE, "fit", "X.npy", "-k", "900", "--max-iter", "1", *options],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert re.fullmatch(f"Error: {message}\n", done.stderr)
+    assert content_of(options[1]) == "old" and sorted(os.listdir()) == before
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_under_stdout_is_an_error():
     written("t.csv", ROWS)
@@ -300,7 +332,9 @@ def test_a_long_table_is_cut_and_says_so(capsys):
     ("\n\n", r"t.csv has no rows"),
     ("a,b\n", r"t.csv has no rows"),
     ('a,b\n"1,2\n', r"t.csv"),
-])
+    ("a,b\n1," + "7" * 5_000_000 + "\n2,3\n", r"t.csv is not a readable table: straddling"),
+    ("a" * 200_000 + ",b\n1,2\n", r"t.csv is not a readable table: field larger than"),
+], ids=range(22))
 def test_malformed_csv(capsys, content, message):
     written("t.csv", content)
     line = fails(capsys, "fit", "t.csv", "-k", 1, "--labels", "l.csv")
@@ -358,6 +392,7 @@ def test_arrays_that_are_no_matrix_of_numbers(capsys):
     np.save("nan.npy", [[0.0, 1.0], [0.0, np.nan]])
     np.savez("two.npz", a=np.zeros(2), b=np.zeros(2))
     np.savez("empty.npz")
+    np.save("x.npy", np.zeros((3, 1)))
     written("foreign.npy", b"hello")
     written("foreign.npz", b"hello")
     for name, message in [
@@ -369,6 +404,13 @@ def test_arrays_that_are_no_matrix_of_numbers(capsys):
     ]:
         line = fails(capsys, "fit", name, "-k", 1)
         assert re.search(message, line), line
+    for argv in (
+        ["fit", "x.npy", "-k", 1, "--init", "object.npy"],
+        ["fit", "x.npy", "-k", 1, "--init", "object.npz"],
+        ["fit", "object.npy", "-k", 1, "--out-of-core"],
+        ["predict", "object.npz", "x.npy"],
+    ):
+        assert "object.np" in fails(capsys, *argv)
     assert not os.path.exists("unpickled")
 
 
