@@ -22,7 +22,6 @@ from ckmeans._iterate import PARALLEL, Problem
 from ckmeans._rows import directions
 
 BLOCK_ELEMENTS = 1 << 17
-SCRATCH = 1 << 15  # distances in a block
 
 
 class SparseRows:
@@ -49,9 +48,10 @@ class SparseRows:
 
     def _csr(self) -> Csr:
         X = self.X
+        used = slice(int(X.indptr[-1]))  # there may be more room
         index = np.int64 if X.indices.dtype.itemsize > 4 else np.int32
-        values = np.ascontiguousarray(X.data, self.dtype)
-        columns = np.ascontiguousarray(X.indices, index)
+        values = np.ascontiguousarray(X.data[used], self.dtype)
+        columns = np.ascontiguousarray(X.indices[used], index)
         if self.scale is not None:
             values = values / self.scale[columns]
         if self.norms is not None:

@@ -167,6 +167,15 @@ def test_duplicates_and_order_of_columns_do_not_matter():
     assert np.array_equal(raw.indices, before[1])
 
 
+def test_room_behind_the_last_element_is_not_looked_at():
+    X = text_like(100, 60, 5)
+    roomy = X.copy()
+    roomy.data = np.concatenate([X.data, [np.nan, np.inf]])
+    roomy.indices = np.concatenate([X.indices, np.array([-1, 99], dtype=X.indices.dtype)])
+    for options in ({}, {"scale": "std"}, {"metric": "cosine"}, {"tol": 1e-3}):
+        assert_same(kmeans(roomy, 4, 0, **options), kmeans(X, 4, 0, **options))
+
+
 def test_nothing_is_written_to():
     X = text_like(100, 60, 5)
     for array in (X.data, X.indices, X.indptr):
