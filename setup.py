@@ -55,8 +55,5 @@ setup(
         extension("_optimal_1d"),
         extension("_silhouette"),
     ],
-    options={
-        "bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {},
-        "build_ext": {"cython_line_directives": WATCH == "coverage"},
-    },
+    options={"bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {}},
 )
