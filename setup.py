@@ -56,8 +56,5 @@ setup(
         extension("_silhouette"),
         extension("_csr"),
     ],
-    options={
-        "bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {},
-        "build_ext": {"cython_line_directives": WATCH == "coverage"},
-    },
+    options={"bdist_wheel": {"py_limited_api": "cp311"} if LIMITED else {}},
 )
