@@ -42,10 +42,6 @@ ctypedef fused value:
     float
     double
 
-ctypedef fused column:
-    int32_t
-    int64_t
-
 
 @cython.final
 cdef class Scratch:
@@ -65,7 +61,7 @@ cdef class Scratch:
 
 
 cdef Py_ssize_t look_at(
-    const value* values, const column* columns, const int64_t* starts, Py_ssize_t first,
+    const value* values, const int32_t* columns, const int64_t* starts, Py_ssize_t first,
     Py_ssize_t last, Py_ssize_t d, double limit, double* norms2, int* found,
 ) noexcept nogil:
     """Squared lengths of rows first..last-1; or what is found wrong, and at which element."""
@@ -93,7 +89,7 @@ cdef Py_ssize_t look_at(
 
 
 cdef Py_ssize_t what_is_wrong(
-    const value* values, const column* columns, int64_t at, int64_t end, Py_ssize_t d,
+    const value* values, const int32_t* columns, int64_t at, int64_t end, Py_ssize_t d,
     double limit, int* found,
 ) noexcept nogil:
     cdef int64_t t
@@ -108,36 +104,21 @@ cdef Py_ssize_t what_is_wrong(
     return at
 
 
-cdef void copy_as(
-    const value* values, const column* columns, Py_ssize_t m, double* as_doubles, int32_t* as_ints
-) noexcept nogil:
-    cdef Py_ssize_t t
-    for t in range(m):
-        as_doubles[t] = values[t]
-        as_ints[t] = <int32_t> columns[t]
-
-
 cdef Row row_of(const ckm_csr* X, Py_ssize_t i, Scratch s) noexcept nogil:
-    """Row i, in the scratch unless it is stored as it is wanted."""
-    cdef Py_ssize_t at = X.starts[i]
+    """Row i, its values in the scratch unless they are doubles."""
+    cdef Py_ssize_t at = X.starts[i], t
     cdef Row row
     row.m = X.starts[i + 1] - at
-    row.values, row.columns = <const double*> X.values + at, <const int32_t*> X.columns + at
-    if X.double_values and not X.wide_columns:
-        return row
-    if X.double_values:
-        copy_as(row.values, <const int64_t*> X.columns + at, row.m, &s.values[0], &s.columns[0])
-    elif X.wide_columns:
-        copy_as(<const float*> X.values + at, <const int64_t*> X.columns + at, row.m, &s.values[0],
-                &s.columns[0])
-    else:
-        copy_as(<const float*> X.values + at, row.columns, row.m, &s.values[0], &s.columns[0])
-    row.values, row.columns = &s.values[0], &s.columns[0]
+    row.values, row.columns = <const double*> X.values + at, X.columns + at
+    if not X.double_values:
+        for t in range(row.m):
+            s.values[t] = (<const float*> X.values)[at + t]
+        row.values = &s.values[0]
     return row
 
 
 cdef Py_ssize_t places_of(
-    const column* columns, Py_ssize_t m, const unsigned char* there, int32_t* places
+    const int32_t* columns, Py_ssize_t m, const unsigned char* there, int32_t* places
 ) noexcept nogil:
     """The elements whose columns are marked."""
     cdef Py_ssize_t t, count = 0
@@ -154,18 +135,12 @@ cdef Row shared_with(
     cdef Py_ssize_t at = X.starts[i], q, t
     cdef Row row
     row.values, row.columns = &s.values[0], &s.columns[0]
-    if X.wide_columns:
-        row.m = places_of(<const int64_t*> X.columns + at, X.starts[i + 1] - at, there,
-                          &s.columns[0])
-    else:
-        row.m = places_of(<const int32_t*> X.columns + at, X.starts[i + 1] - at, there,
-                          &s.columns[0])
+    row.m = places_of(X.columns + at, X.starts[i + 1] - at, there, &s.columns[0])
     for q in range(row.m):
         t = at + s.columns[q]
         s.values[q] = ((<const double*> X.values)[t] if X.double_values
                        else (<const float*> X.values)[t])
-        s.columns[q] = (<int32_t> (<const int64_t*> X.columns)[t] if X.wide_columns
-                        else (<const int32_t*> X.columns)[t])
+        s.columns[q] = X.columns[t]
     return row
 
 
@@ -234,7 +209,7 @@ cdef double square_listed(
 
 @cython.final
 cdef class Csr:
-    """Rows of float32 or float64 values, at int32 or int64 columns."""
+    """Rows of float32 or float64 values, at int32 columns that nobody else can write to."""
     cdef ckm_csr c
     cdef readonly Py_ssize_t n, d, longest
     cdef readonly object values, columns, starts, norms2
@@ -242,6 +217,7 @@ cdef class Csr:
 
     def __cinit__(self, values, columns, starts, Py_ssize_t d):
         cdef const int64_t[::1] start_view = starts
+        cdef const int32_t[::1] column_view = columns
         cdef uintptr_t address
         cdef Py_ssize_t n = start_view.shape[0] - 1
         lengths = np.diff(starts)
@@ -258,12 +234,10 @@ cdef class Csr:
         address = values.__array_interface__["data"][0]
         self.c.n = self.n
         self.c.values = <const void*> address
-        address = columns.__array_interface__["data"][0]
-        self.c.columns = <const void*> address
+        self.c.columns = &column_view[0] if len(columns) else NULL
         self.c.starts = &start_view[0]
         self.c.norms2 = &self.norm2_view[0]
         self.c.double_values = values.dtype == np.float64
-        self.c.wide_columns = columns.dtype == np.int64
 
     def look(self, Py_ssize_t first, Py_ssize_t last, double limit):
         """Measure rows first..last-1, which must come before all else; None, or what is wrong with
@@ -271,22 +245,13 @@ cdef class Csr:
         cdef int found = 0
         cdef Py_ssize_t at
         cdef double* norms2 = &self.norm2_view[0]
-        cdef const int64_t* starts = self.c.starts
-        cdef const void* values = self.c.values
-        cdef const void* columns = self.c.columns
         with nogil:
-            if self.c.double_values and self.c.wide_columns:
-                at = look_at(<const double*> values, <const int64_t*> columns, starts, first, last,
-                             self.d, limit, norms2, &found)
-            elif self.c.double_values:
-                at = look_at(<const double*> values, <const int32_t*> columns, starts, first, last,
-                             self.d, limit, norms2, &found)
-            elif self.c.wide_columns:
-                at = look_at(<const float*> values, <const int64_t*> columns, starts, first, last,
-                             self.d, limit, norms2, &found)
+            if self.c.double_values:
+                at = look_at(<const double*> self.c.values, self.c.columns, self.c.starts, first,
+                             last, self.d, limit, norms2, &found)
             else:
-                at = look_at(<const float*> values, <const int32_t*> columns, starts, first, last,
-                             self.d, limit, norms2, &found)
+                at = look_at(<const float*> self.c.values, self.c.columns, self.c.starts, first,
+                             last, self.d, limit, norms2, &found)
         return (found, at) if found else None
 
     def take(self, const int64_t[::1] rows):
@@ -475,7 +440,7 @@ cdef class CsrSweep:
     cdef double[:, ::1] total_view
     cdef double[::1] norms2
     cdef unsigned char[::1] panel
-    cdef Py_ssize_t[:, ::1] tally     # (n_segments, 2) rows changed, comparisons
+    cdef Py_ssize_t[::1] comparisons  # (n_segments,) since the last collect()
 
     def __init__(self, Csr rows, weight, bint keep_bounds):
         """weight: (n,) float64 or None."""
@@ -507,7 +472,7 @@ cdef class CsrSweep:
             self.drift, self.half_gap = np.zeros((2, k), np.float32)
             self.drifts.drift, self.drifts.half_gap = &self.drift[0], &self.half_gap[0]
             self.drifts.n_panels = 1
-            self.tally = np.zeros((self.n_segments, 2), np.intp)
+            self.comparisons = np.zeros(self.n_segments, np.intp)
             self.scratches = []
             self.k = k
         self.bounds_at = None
@@ -578,7 +543,7 @@ cdef class CsrSweep:
                 else:
                     count = m
                     self.settle(first, NULL, m, s)
-                self.tally[segment, 1] += count * self.k
+                self.comparisons[segment] += count * self.k
                 first += m
         self.scratches.append(s)
 
@@ -625,10 +590,10 @@ cdef class CsrSweep:
                 s.exact[j] = self.norms2[j] / 2 - product(&row, &self.centroid_view[j, 0])
                 best = min(best, s.exact[j] + exact_error)
                 s.exact[j] -= exact_error
-        label = -1
-        for j in range(self.k):    # rivals: those that may be nearest
-            rivals += s.exact[j] <= best
-            if s.exact[j] <= best and label < 0:
+        # Rivals: those that may be nearest. There is one, unless the row changes meanwhile.
+        for j in range(self.k - 1, -1, -1):
+            if s.exact[j] <= best:
+                rivals += 1
                 label = <int32_t> j
         if rivals > 1:
             for j in range(self.k):
@@ -697,8 +662,8 @@ cdef class CsrSweep:
         with nogil:
             memcpy(&self.before_view[0], &self.label_view[0], self.rows.n * sizeof(int32_t))
             for s in range(self.n_segments):
-                comparisons += self.tally[s, 1]
-                self.tally[s, 1] = 0
+                comparisons += self.comparisons[s]
+                self.comparisons[s] = 0
         return comparisons
 
     def means(self, const double[:, ::1] centroids):

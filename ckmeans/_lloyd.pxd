@@ -41,11 +41,10 @@ cdef extern from "_tiles/tiles.h" nogil:
     ctypedef struct ckm_csr:
         Py_ssize_t n
         const void* values
-        const void* columns
+        const int32_t* columns
         const int64_t* starts
         const double* norms2
         int double_values
-        int wide_columns
 
 
 cdef double distance2(

@@ -80,6 +80,10 @@ class Rows:
         """Chosen rows as they are computed, in float64."""
         return self.source.take(np.asarray(index, dtype=np.int64))
 
+    def value(self, place: tuple[int, int]) -> float:
+        """The element of X at a row and column."""
+        return float(self.X[place])
+
     def middle(self) -> np.ndarray:
         """A point near most rows, if those lie far from the origin: (d,)."""
         return self.source.middle()

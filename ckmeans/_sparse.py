@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -21,45 +22,48 @@ from ckmeans._csr import (
 from ckmeans._iterate import PARALLEL, Problem
 from ckmeans._rows import directions
 
-BLOCK_ELEMENTS = 1 << 17
+BLOCK_ELEMENTS = 1 << 17  # of a block of rows
 
 
 class SparseRows:
-    """The rows of a CSR matrix, read where they are; dense rows are made only of chosen ones.
+    """The rows of a CSR matrix X, read where they are; dense rows are made only of chosen ones.
 
     Values are float32 for such matrices and types of at most 16 bits, else float64; others than
-    these two are copied, and so is a matrix whose columns do not ascend in each row or occur twice.
-    `scale` divides the columns, `norms` the rows. They keep their zeros: no offset changes a
-    distance.
+    these two are copied, and so are those of rows whose columns do not ascend or occur twice. Where
+    the values stand is copied always, to int32 columns: it is checked once, and nobody may change
+    it afterwards. `scale` divides the columns, `norms` the rows. They keep their zeros: no offset
+    changes a distance.
     """
 
     sparse = True
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    norms: np.ndarray | None = None
 
-    def __init__(
-        self, X: Any, scale: np.ndarray | None = None, norms: np.ndarray | None = None
-    ) -> None:
-        self.X, self.scale, self.norms = X, scale, norms
-        self.offset = None if scale is None else np.zeros(X.shape[1])
-        self.n, self.d = X.shape
+    def __init__(self, X: Any) -> None:
+        self.X = X
+        starts = np.array(X.indptr, dtype=np.int64)
+        used = slice(int(starts[-1]))  # there may be more room
         single = X.dtype == np.float32 or X.dtype.itemsize <= 2
-        given = scale is None and norms is None
-        self.dtype = np.dtype(np.float32 if single and given else np.float64)
-        self.csr = self._csr()
+        values = np.ascontiguousarray(X.data[used], np.float32 if single else np.float64)
+        # Beyond int32 there is no column: -1 stands for them all.
+        given = X.indices[used]
+        columns = np.array(given, dtype=np.int32)
+        columns[columns != given] = -1
+        self._hold(values, columns, starts, X.shape[1])
 
-    def _csr(self) -> Csr:
-        X = self.X
-        used = slice(int(X.indptr[-1]))  # there may be more room
-        index = np.int64 if X.indices.dtype.itemsize > 4 else np.int32
-        values = np.ascontiguousarray(X.data[used], self.dtype)
-        columns = np.ascontiguousarray(X.indices[used], index)
-        if self.scale is not None:
-            values = values / self.scale[columns]
-        if self.norms is not None:
-            values = values / np.repeat(self.norms, np.diff(X.indptr))
-        csr = Csr(values, columns, np.ascontiguousarray(X.indptr, np.int64), self.d)
+    def _hold(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray, d: int) -> None:
+        self.csr = Csr(values, columns, starts, d)
+        self.n, self.d, self.dtype = self.csr.n, d, values.dtype
         self.width = max(1, -(-len(values) // self.n))  # elements of a row
         self.block_rows = min(self.n, max(1, BLOCK_ELEMENTS // self.width))
-        return csr
+
+    def _with(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray) -> SparseRows:
+        """Other values, of rows that have been looked at."""
+        rows = copy(self)
+        rows._hold(values, columns, starts, self.d)
+        rows._looked(np.inf, 1)
+        return rows
 
     def look(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         """Row and column of the first value that is not within +-limit.
@@ -68,20 +72,25 @@ class SparseRows:
         """
         found = self._looked(limit, n_threads)
         if found is not None and found[0] == UNSORTED:
-            self.X = self.X.copy()
-            self.X.sum_duplicates()
-            self.csr = self._csr()
+            self._hold(*in_order(self.csr), self.d)
             found = self._looked(limit, n_threads)
         if found is None:
             return None
         kind, at = found
-        row = int(np.searchsorted(self.csr.starts, at, side="right")) - 1
-        column = int(self.csr.columns[at])
+        row, column = self._row_at(at), int(self.csr.columns[at])
         if kind != BAD_VALUE:
             raise ValueError(
-                f"X must have column indices between 0 and {self.d - 1}, got {column} in row {row}"
+                f"X must have column indices between 0 and {self.d - 1}, got "
+                f"{self.X.indices[at]} in row {row}"
             )
         return row, column
+
+    def _row_at(self, at: int) -> int:
+        return int(np.searchsorted(self.csr.starts, at, side="right")) - 1
+
+    def value(self, place: tuple[int, int]) -> float:
+        """The value at a row and column."""
+        return float(self[np.array([place[0]])][0, place[1]])
 
     def _looked(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         found: list[tuple[int, int]] = []
@@ -108,10 +117,16 @@ class SparseRows:
 
     def subset(self, index: np.ndarray) -> SparseRows:
         """Chosen rows as they are."""
-        norms = None if self.norms is None else self.norms[index]
-        chosen = SparseRows(self.X[index], self.scale, norms)
-        chosen.look(np.inf, 1)
-        return chosen
+        csr, lengths = self.csr, np.diff(self.csr.starts)[index]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(starts[-1]) + np.repeat(csr.starts[index] - starts[:-1], lengths)
+        rows = self._with(csr.values[places], csr.columns[places], starts)
+        rows.norms = None if self.norms is None else self.norms[index]
+        return rows
+
+    def dense(self) -> np.ndarray:
+        """The whole matrix."""
+        return self[np.arange(self.n)].astype(self.dtype)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each column."""
@@ -134,8 +149,9 @@ class SparseRows:
 
     def scaled(self, offset: np.ndarray, scale: np.ndarray) -> SparseRows:
         """The same rows divided by a scale by column."""
-        rows = SparseRows(self.X, scale)
-        rows.look(np.inf, 1)
+        csr = self.csr
+        rows = self._with(csr.values / scale[csr.columns], csr.columns, csr.starts)
+        rows.offset, rows.scale = np.zeros(self.d), scale
         return rows
 
     def lengths(self) -> np.ndarray:
@@ -149,8 +165,10 @@ class SparseRows:
 
     def directions(self, norms: np.ndarray) -> SparseRows:
         """The same rows divided by their norms."""
-        rows = SparseRows(self.X, norms=norms)
-        rows.look(np.inf, 1)
+        csr = self.csr
+        values = csr.values / np.repeat(norms, np.diff(csr.starts))
+        rows = self._with(values, csr.columns, csr.starts)
+        rows.norms = norms
         return rows
 
     def totals(
@@ -216,6 +234,19 @@ class SparseRows:
             np.sqrt(out, out=out)
 
         return measure
+
+
+def in_order(csr: Csr) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, columns and starts of the same rows, their columns ascending and each once: values of
+    the same place are added in the order in which they are stored."""
+    rows = np.repeat(np.arange(csr.n), np.diff(csr.starts))
+    order = np.lexsort((csr.columns, rows))
+    rows, columns = rows[order], csr.columns[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    values = np.add.reduceat(csr.values[order], np.flatnonzero(first))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows[first], minlength=csr.n))])
+    return values, columns[first], starts
 
 
 class SparseSeeding:

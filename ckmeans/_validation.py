@@ -56,6 +56,8 @@ class Dask(Protocol):
     """A Dask array or data frame."""
 
     def __dask_graph__(self) -> Any: ...
+
+
 def is_sparse(X: Any) -> bool:
     """Whether X is a sparse matrix or array of SciPy, or by its interface another's."""
     return hasattr(X, "tocsr")
@@ -80,23 +82,17 @@ def as_csr(X: Any, name: str = "X") -> Any:
 def as_rows(X: Any, n_threads: int = 1, d: int | None = None) -> Any:
     """The rows of X, dense or sparse, checked to be finite; d: the columns that they must have."""
     rows: Any
-    if is_sparse(X) and X.shape[-1] > 1:
+    if is_sparse(X):
         from ckmeans._sparse import SparseRows
 
-        X = as_csr(X)
-        check_columns(X, d)
-        rows = SparseRows(X)
+        rows = SparseRows(as_csr(X))
     else:
-        X = as_matrix(X.toarray() if is_sparse(X) else X)
-        check_columns(X, d)
-        rows = Rows(X)
+        rows = Rows(as_matrix(X))
+    if d is not None and rows.d != d:
+        raise ValueError(f"X must have {d} columns like the fitted data, got {rows.d}")
     check_finite(rows, n_threads=n_threads)
-    return rows
-
-
-def check_columns(X: Any, d: int | None) -> None:
-    if d is not None and X.shape[1] != d:
-        raise ValueError(f"X must have {d} columns like the fitted data, got {X.shape[1]}")
+    # One column has an optimum, and loops of its own.
+    return Rows(rows.dense()) if rows.sparse and rows.d == 1 else rows
 
 
 def is_dask(X: Any) -> bool:
@@ -166,7 +162,7 @@ def check_finite(
     bad = rows.first_bad(limit, n_threads)
     if bad is None:
         return
-    raise bad_value(float(rows.X[bad]), _place(bad), name, limit, why)
+    raise bad_value(rows.value(bad), _place(bad), name, limit, why)
 
 
 def bad_value(
@@ -186,15 +182,15 @@ def check_standardised(rows: Any, name: str = "X") -> None:
     if rows.sparse:
         bad = rows.first_bad(LARGEST, 1)
         if bad is not None:
-            raise far_out(float(rows.X[bad]), bad, name)
+            raise far_out(rows.value(bad), bad, name)
         return
     for first, block in rows.blocks():
         with np.errstate(all="ignore"):
             wrong = ~(np.abs(block) <= LARGEST)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            place = (first + row, column)
-            raise far_out(float(rows.X[place]), place, name)
+            place = (first + int(row), int(column))
+            raise far_out(rows.value(place), place, name)
 
 
 def far_out(value: float, place: Any, name: str) -> ValueError:

@@ -171,7 +171,7 @@ class BisectingKMeans(CentroidEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", valid.ConvergenceWarning)
             result = kmeans(
-                X[rows],
+                X if len(rows) == X.shape[0] else X[rows],
                 k,
                 int(random_state.randint(1 << 31)),
                 init=self.init,

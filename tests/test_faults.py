@@ -197,6 +197,23 @@ calls = {
     "random": lambda i: kmeans(X, 30, i, init="random", tol=1e-4, max_iter=20),
     "predict": lambda i: kmeans(small[:, :1].repeat(d, 1), 30, i, max_iter=3).transform(X),
 }
+if kind.startswith("sparse"):
+    from scipy.sparse import csr_array
+    rows = csr_array(np.where(X > 0.5, X, 0))
+    original = [part.copy() for part in (rows.data, rows.indices, rows.indptr)]
+    def change_rows():
+        noise = np.random.default_rng(2)
+        while working:
+            some = noise.integers(rows.nnz, size=500)
+            rows.data[some] = [np.nan, np.inf, 0.0, 1e38, -3.0][noise.integers(5)]
+            rows.indices[some] = noise.integers(-(2**31), 2**31 - 1, 500)
+            rows.indptr[noise.integers(len(X), size=50)] = noise.integers(-(2**31), 2**31 - 1)
+            rows.data[:], rows.indices[:], rows.indptr[:] = original
+            time.sleep(0.001)
+    calls["sparse"] = lambda i: kmeans(rows, 30, i, n_threads=2, max_iter=20)
+    calls["sparse hamerly"] = lambda i: kmeans(rows, 9, i, algorithm="hamerly", max_iter=20)
+    calls["sparse cosine"] = lambda i: kmeans(rows, 9, i, metric="cosine", max_iter=9)
+    threading.Thread(target=change_rows, daemon=True).start()
 threading.Thread(target=change, daemon=True).start()
 done, end = 0, time.monotonic() + 1.0
 while time.monotonic() < end or not done:
@@ -213,10 +230,13 @@ print(done)
 
 @pytest.mark.parametrize("kind", [
     "kmeans", "hamerly", "weights", "refine", "elbow", "scale", "random", "predict",
+    "sparse", "sparse hamerly", "sparse cosine",
 ])  # fmt: skip
 def test_rows_that_change_meanwhile_crash_nothing(kind):
     """Any answer will do, or an error. One column is sorted, few columns and many have loops of
     their own."""
+    if kind.startswith("sparse"):
+        pytest.importorskip("scipy")
     for d, dtype in ((1, "f8"), (3, "f4"), (40, "f8")):
         (done,) = in_a_process(CHANGED, kind, str(d), dtype)
         assert int(done)

@@ -279,6 +279,10 @@ def test_bad_input():
         kmeans(changed(indices=(5, 20)), 2)
     with pytest.raises(ValueError, match="X must have column indices between 0 and 19, got -1 in"):
         kmeans(changed(indices=(5, -1)), 2)
+    far = indexed(X, np.int64)
+    far.indices[5] += 2**32  # which int32 would not tell from the column before
+    with pytest.raises(ValueError, match="X must have column indices between 0 and 19, got 42949"):
+        kmeans(far, 2)
     with pytest.raises(ValueError, match="X.indptr must end within"):
         kmeans(changed(indptr=(30, 10**6)), 2)
     with pytest.raises(ValueError, match="X.indptr must hold row starts that ascend"):

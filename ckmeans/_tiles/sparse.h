@@ -83,36 +83,37 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
  * +5 % at k = 20. */
 #define SPARSE_AHEAD 8
 
-/* Adds the products of the elements with the panel's rows of their columns to dots. */
-INLINE void NAME(sparse_dots)(const csr_piece *piece, int double_values, const real *panel,
-                              int vectors, real *dots)
+/* The scores of a row with the centroids of a panel. */
+INLINE void NAME(sparse_dots)(const ckm_csr *X, ptrdiff_t row, int double_values,
+                              const real *half_norms, const real *panel, int vectors, real *scores)
 {
     vec sums[SPARSE_VECTORS];
-    const ptrdiff_t width = vectors * LANES, known = piece->known - SPARSE_AHEAD;
-    EACH(p, vectors) sums[p] = V_LOAD(dots + p * LANES);
-    for (ptrdiff_t t = 0; t < piece->m; t++) {
-        const real *at = panel + piece->columns[t] * width;
-        const vec x = V_SET1(double_values ? (real)((const double *)piece->values)[t]
-                                           : ((const real *)piece->values)[t]);
+    const ptrdiff_t width = vectors * LANES, end = X->starts[row + 1];
+    const ptrdiff_t known = X->starts[X->n] - SPARSE_AHEAD; /* the next rows' columns too */
+    EACH(p, vectors) sums[p] = V_SET1(0);
+    for (ptrdiff_t t = X->starts[row]; t < end; t++) {
+        const real *at = panel + X->columns[t] * width;
+        const vec x = V_SET1(double_values ? (real)((const double *)X->values)[t]
+                                           : ((const real *)X->values)[t]);
         if (vectors > 4) {
-            const real *ahead = panel + piece->columns[t < known ? t + SPARSE_AHEAD : t] * width;
+            const real *ahead = panel + X->columns[t < known ? t + SPARSE_AHEAD : t] * width;
             EACH(p, vectors) if (p * sizeof(vec) % 64 == 0) prefetch(ahead + p * LANES);
         }
         EACH(p, vectors) sums[p] = V_FMA(x, V_LOAD(at + p * LANES), sums[p]);
     }
-    EACH(p, vectors) V_STORE(dots + p * LANES, sums[p]);
+    EACH(p, vectors) V_STORE(scores + p * LANES, V_LOAD(half_norms + p * LANES) - sums[p]);
 }
 
 #define SPARSE_CASE(n)                                                                             \
     case n:                                                                                        \
-        if (double_values)                                                                         \
-            NAME(sparse_dots)(piece, 1, panel, n, dots);                                           \
+        if (X->double_values)                                                                      \
+            NAME(sparse_dots)(X, row, 1, half_norms, panel, n, scores);                            \
         else                                                                                       \
-            NAME(sparse_dots)(piece, 0, panel, n, dots);                                           \
+            NAME(sparse_dots)(X, row, 0, half_norms, panel, n, scores);                            \
         break;
 
-static void NAME(sparse_panel)(const csr_piece *piece, int double_values, const real *panel,
-                               ptrdiff_t vectors, real *dots)
+static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, const real *half_norms,
+                               const real *panel, ptrdiff_t vectors, real *scores)
 {
     switch (vectors) {
         SPARSE_CASE(1)
@@ -132,15 +133,8 @@ static void NAME(sparse_scores)(const ckm_csr *X, ptrdiff_t row, const sparse_pa
 {
     const real *half_norms = (const real *)p + NAME(sparse_head)(), *panels = half_norms + p->stride;
     const ptrdiff_t width = p->vectors * LANES;
-    csr_piece piece;
-    piece.at = X->starts[row], piece.m = 0;
-    memset(scores, 0, (size_t)p->stride * sizeof *scores);
-    while (next_piece(X, X->starts[row + 1], &piece))
-        for (ptrdiff_t j = 0; j < p->stride; j += width)
-            NAME(sparse_panel)(&piece, X->double_values, panels + j * p->d, p->vectors,
-                               scores + j);
-    for (ptrdiff_t j = 0; j < p->stride; j += LANES)
-        V_STORE(scores + j, V_LOAD(half_norms + j) - V_LOAD(scores + j));
+    for (ptrdiff_t j = 0; j < p->stride; j += width)
+        NAME(sparse_panel)(X, row, half_norms + j, panels + j * p->d, p->vectors, scores + j);
 }
 
 /* The least score and the next one. */

@@ -36,7 +36,6 @@ INLINE int lowest_bit(unsigned bits)
 #endif
 
 #include "layout.h"
-#include "csr.h"
 
 /* What one level offers for one real type. */
 #define TABLES(suffix, real)                                                                       \

@@ -179,10 +179,11 @@ void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *
  * columns ascending and each once. norms2 are the rows' squared lengths as plain float64 sums. */
 typedef struct {
     ptrdiff_t n;
-    const void *values, *columns;
+    const void *values;
+    const int32_t *columns;
     const int64_t *starts;
     const double *norms2;
-    int double_values, wide_columns; /* rather than float, and int32_t */
+    int double_values; /* rather than float */
 } ckm_csr;
 
 /* Centroids (k, d) for ckm_sparse_nearest; the caller owns the buffer, aligned to 64 bytes. Also
