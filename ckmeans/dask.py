@@ -382,6 +382,8 @@ class Model:
     @staticmethod
     def of(result: Any) -> Model:
         if isinstance(result, KMeansResult):
+            if result.metric != "euclidean":
+                raise ValueError(f"result must not have metric {result.metric!r} for X from Dask")
             centroids = np.ascontiguousarray(result.centroids, dtype=np.float64)
             return Model(centroids, result.offset, result.scale)
         centroids = np.array(valid.as_matrix(result, "result"), dtype=np.float64, order="C")

@@ -41,6 +41,7 @@ class CentroidEstimator(
     init: Any
     n_init: int | str
     n_threads: int | None
+    metric: str = "euclidean"
     cluster_centers_: NDArray[Any]
     labels_: NDArray[np.int32]
     # scikit-learn makes these, to route sample_weight.
@@ -113,8 +114,7 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            check_is_fitted(self)
-            return dask.predict(X, self._centroids())
+            return dask.predict(X, self._lazy_centroids())
         return nearest_labels(self._rows(X), self._centroids())
 
     @overload
@@ -126,8 +126,7 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            check_is_fitted(self)
-            return dask.transform(X, self._centroids())
+            return dask.transform(X, self._lazy_centroids())
         rows = self._rows(X)
         return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
 
@@ -136,23 +135,29 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            check_is_fitted(self)
             if isinstance(sample_weight, Real):
                 sample_weight = dask.constant(X, sample_weight)
-            return -dask.inertia(X, self._centroids(), sample_weight)
+            return -dask.inertia(X, self._lazy_centroids(), sample_weight)
         rows, centroids = self._rows(X), self._centroids()
         weight = as_weights(sample_weight, rows.n)
         valid.check_weighted(rows, weight)
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return -float(squares.sum() if weight is None else squares @ weight)
 
+    def _lazy_centroids(self) -> np.ndarray:
+        """Centroids for rows from Dask, which are not divided by their norms."""
+        check_is_fitted(self)
+        if self.metric != "euclidean":
+            raise ValueError(f"metric must not be {self.metric!r} where X is from Dask")
+        return self._centroids()
+
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
         return self._finite_rows(self._checked(X, reset=False))
 
     def _finite_rows(self, X: Any) -> Any:
-        n_threads, metric = valid.threads(self.n_threads), getattr(self, "metric", "euclidean")
-        return valid.finite_rows(X, n_threads=n_threads, metric=metric)
+        n_threads = valid.threads(self.n_threads)
+        return valid.finite_rows(X, n_threads=n_threads, metric=self.metric)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X as an array or CSR matrix, its feature names and columns noted or compared.

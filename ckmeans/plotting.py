@@ -241,6 +241,7 @@ def _draw_cells(
     side = 400
     x, y = (np.linspace(low[j], high[j], side) for j in (0, 1))
     grid = np.column_stack([np.tile(x, side), np.repeat(y, side)])
+    grid[~grid.any(axis=1)] = 1e-300  # the origin has no direction
     tints = colours[np.asarray(result.predict(grid))].reshape(side, side, 4)
     tints[:, :, 3] = 0.10
     ax.imshow(

@@ -390,6 +390,27 @@ def test_cosine_refuses_what_has_no_direction():
         kmeans(np.ones((5, 2)), 1, metric="cosine", scale="std")
 
 
+def test_cosine_is_not_forgotten_where_dask_does_not_know_it():
+    array = pytest.importorskip("dask.array")
+    X = np.random.default_rng(0).normal(size=(60, 3)) * 9
+    lazy = array.from_array(X, chunks=20)
+    result = kmeans(X, 3, 0, metric="cosine")
+    for method in (result.predict, result.transform, result.distances):
+        with pytest.raises(ValueError, match="result must not have metric 'cosine'"):
+            method(lazy)
+    model = KMeans(3, random_state=0, metric="cosine").fit(X)
+    assert np.array_equal(model.predict(X), model.labels_)
+    for method in (model.predict, model.transform, model.score, model.fit):
+        with pytest.raises(ValueError, match="metric must not be 'cosine' where X is from Dask"):
+            method(lazy)
+
+
+def test_cosine_is_drawn():
+    pytest.importorskip("matplotlib")
+    X = np.array([[-1.0, 1], [1, -1], [2, -1], [-2, 1], [1, 1], [-1, -1]])
+    assert kmeans(X, 2, 0, metric="cosine").plot(X).collections
+
+
 # The estimators
 
 
