@@ -13,8 +13,8 @@ from ckmeans._version import __version__
 def show_config() -> None:
     """Print the version, the SIMD level in use and the number of threads used by default.
 
-    The environment variable ``CKMEANS_SIMD``, read at import, forces a level: "baseline", "avx2"
-    or "avx512".
+    The environment variable ``CKMEANS_SIMD``, read at import, forces a level: "baseline", "avx2",
+    "avx512" or "avx512vnni".
 
     Examples
     --------

@@ -488,7 +488,8 @@ def choose_simd(name=None):
         encoded = name.encode()
         status = ckm_simd_choose(encoded)
     if status == -1:
-        raise ValueError(f"CKMEANS_SIMD must be baseline, avx2 or avx512, got {name!r}")
+        raise ValueError(
+            f"CKMEANS_SIMD must be baseline, avx2, avx512 or avx512vnni, got {name!r}")
     if status == -2:
         raise ValueError(f"CKMEANS_SIMD={name} is not supported by this CPU")
     return simd_level()

@@ -29,7 +29,7 @@ collect_ignore = (
     [] if importlib.util.find_spec("sklearn") else [f"test_{name}.py" for name in NEED_SKLEARN]
 )
 
-LEVELS = ("baseline", "avx2", "avx512")
+LEVELS = ("baseline", "avx2", "avx512", "avx512vnni")
 
 
 @pytest.fixture(params=LEVELS)

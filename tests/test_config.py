@@ -35,7 +35,7 @@ def test_the_environment_forces_a_level(level):
     assert forced.returncode == 0 and f"SIMD level: {level} (CKMEANS_SIMD)" in forced.stdout
 
 
-@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512", "avx512vnni"])
 def test_a_level_is_there_or_an_error(level):
     try:
         assert choose_simd(level) == simd_level() == level
@@ -50,7 +50,8 @@ def test_a_level_is_there_or_an_error(level):
 @pytest.mark.parametrize("level", ["sse9", "AVX2", "avx2 "])
 def test_an_unknown_level_is_an_error(level):
     failed = import_with(level)
-    assert failed.returncode and "CKMEANS_SIMD must be baseline, avx2 or avx512" in failed.stderr
+    known = "baseline, avx2, avx512 or avx512vnni"
+    assert failed.returncode and f"CKMEANS_SIMD must be {known}, got" in failed.stderr
 
 
 def test_an_empty_level_means_the_best():

@@ -86,9 +86,16 @@ def two_sizes(rng, n, d, k, dtype):
     return X, centroids
 
 
+def half_units(rng, n, d, k, dtype):
+    """As integers of 16 bits, whose unit is 1 here, all lose nearly half of it to the same side."""
+    X, centroids = np.split(rng.integers(0, int(30_000 / np.sqrt(d)), (n + k, d)) + 0.49, [n])
+    X[0] = centroids[0] = 32_000 * np.eye(d)[0]
+    return X, centroids
+
+
 KINDS = (
     normal, grid, between, equidistant, offset, far_row, subnormal, squares_underflow,
-    near_overflow, two_sizes,
+    near_overflow, two_sizes, half_units,
 )  # fmt: skip
 
 
@@ -191,9 +198,11 @@ def test_bounds_hold_exactly(level, kind, n, d, k, dtype, shifted):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("d", "k"), [(40, 9), (128, 3), (130, 10), (131, 12)])
+@pytest.mark.parametrize(
+    ("d", "k"), [(40, 9), (128, 3), (130, 10), (131, 12), (9, 11), (40, 20), (71, 12), (131, 34)]
+)
 def test_bounds_hold_exactly_in_many_columns(level, dtype, d, k):
-    for kind in (normal, between, offset):
+    for kind in (normal, between, offset, half_units):
         X, centroids, _, _ = problem(kind, 13, d, k, dtype)
         assert_bounds_hold(X, centroids, np.zeros(d))
 
@@ -209,6 +218,20 @@ def test_bounds_are_close(level, dtype, d):
     tolerance = (80 + 8 * d) * np.finfo(dtype).eps * size
     assert (upper2 - two[:, 0] <= tolerance).all()
     assert (two[:, 1] - lower2 <= tolerance).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("d", "k"), [(9, 20), (16, 64), (63, 20), (64, 20), (128, 40), (300, 40)])
+def test_bounds_by_integers_are_close(level, dtype, d, k):
+    """Half a unit for each column of a row and of a centroid, of which 32000 are the longest; and
+    that is enough for nearly all labels: few rows have the tight bounds of a second look."""
+    X, centroids, _, two = problem(normal, 96, d, k, dtype)
+    _, upper2, lower2 = assigned(X, centroids, np.zeros(d))
+    length2 = max((X.astype(float) ** 2).sum(axis=1).max(), (centroids**2).sum(axis=1).max())
+    tolerance = 4.2 * 0.5 * np.sqrt(d) * 2 / 32_000 * length2
+    looseness = np.concatenate([upper2 - two[:, 0], two[:, 1] - lower2])
+    assert (looseness <= tolerance).all()
+    assert (level == "avx512vnni") == (np.median(looseness) > tolerance / 20)
 
 
 @given(

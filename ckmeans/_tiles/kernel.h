@@ -53,7 +53,11 @@ typedef struct {
     ptrdiff_t k, d, n_groups;
     ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */
     ptrdiff_t few_stride;          /* reals between rows of the few layout; 0 for groups */
+    ptrdiff_t screen_at;           /* the integers of screen.h, in reals as above; 0 without */
     real radius2;                  /* at least the largest squared norm */
+    /* screen.h: the scale of the centroids; the error of a score is |x| at the row's scale times
+     * centroid_lost, the length that the row loses times row_lost, and screen_error. */
+    real screen_scale, centroid_lost, row_lost, screen_error;
     /* |error| <= expanded_slack * 4 (|x|^2 + radius2) + tiny */
     real expanded_slack, tiny;
     /* shrink * s - wander * sqrt(s) - direct_slack <= exact
@@ -73,7 +77,16 @@ typedef struct {
     vec norm2[VECTORS];
     vec best[VECTORS], second[VECTORS]; /* scores so far, tagged with the place in the group */
     ivec group[VECTORS];                /* the best one's */
+    int32_t labels[TILE];               /* instead, where scores are integers; their unit, and */
+    real unit;                          /* how far the squared distances are out */
+    vec error[VECTORS];
 } tile_state;
+
+
+/* screen.h: rows and centroids as integers. */
+#define SCREENS (VECTOR_BYTES == 64)
+#define LONGEST 32000     /* of a row or centroid: 3/2 of its square are below 2^31 */
+#define FILLER 0x7FFFFF00 /* the score of what fills the last group */
 
 #include "pack.h"
 
@@ -290,6 +303,7 @@ INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, const step
 
 #include "narrow.h"
 #include "few.h"
+#include "screen.h"
 
 /* Leaves the two best scores of the first TILE of m rows in `tile`. */
 typedef void NAME(scorer)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
@@ -330,14 +344,14 @@ static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
 
 /* Writes TILE labels and, if `keep`, bounds (see certify in pack.h); returns how many rows are not
  * certified. */
-INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int direct,
+INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int scored,
                                   int keep, int32_t *labels, real *least2, real *upper2, real *lower2)
 {
     int certified = 0;
     EACH(v, VECTORS) {
         const vec best = tile->best[v], second = tile->second[v], norm2 = tile->norm2[v];
         vec least, upper, lower;
-        if (direct) {
+        if (scored == DIRECT) {
             /* Times 4 and back: a best of at least REAL_MAX / 4 becomes infinite. */
             const vec slack = V_SET1(p->direct_slack), wander = V_SET1(p->wander);
             upper = V_FMA(best, V_SET1(p->grow), V_FMA(V_SQRT(best), wander, slack));
@@ -346,10 +360,12 @@ INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids
             least = V_FNMA(V_SQRT(best), wander, best * V_SET1(p->shrink)) - slack;
         } else {
             const vec norms2 = (norm2 + V_SET1(p->radius2)) * V_SET1(4);
-            const vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
-            upper = V_FMA(V_SET1(2), best, norm2) + slack;
-            lower = V_FMA(V_SET1(2), second, norm2) - slack;
-            least = V_FMA(V_SET1(2), best, norm2) - slack;
+            const vec unit = V_SET1(scored == SCREENED ? tile->unit : 2);
+            const vec error = scored == SCREENED ? tile->error[v] : V_SET1(p->tiny);
+            const vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), error);
+            upper = V_FMA(unit, best, norm2) + slack;
+            lower = V_FMA(unit, second, norm2) - slack;
+            least = V_FMA(unit, best, norm2) - slack;
         }
         lower = p->k > 1 ? V_MAX(lower, V_SET1(0)) : V_SET1((real)INFINITY);
         if (keep) {
@@ -357,7 +373,10 @@ INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids
             V_STORE(upper2 + v * LANES, upper);
             V_STORE(lower2 + v * LANES, lower);
         }
-        V_STORE_LABELS(labels + v * LANES, tile->group[v] * (real_bits)GROUP + V_TAG_OF(best));
+        if (scored == SCREENED)
+            memcpy(labels + v * LANES, tile->labels + v * LANES, LANES * sizeof *labels);
+        else
+            V_STORE_LABELS(labels + v * LANES, tile->group[v] * (real_bits)GROUP + V_TAG_OF(best));
         certified += popcount(V_LESS_BITS(upper, lower));
     }
     return TILE - certified;
@@ -373,69 +392,156 @@ INLINE ptrdiff_t NAME(append_undecided)(int32_t *rows, ptrdiff_t count, ptrdiff_
     return count;
 }
 
-/* n rows one after another, and zeros up to a full tile of them. */
-static void NAME(copy_rows)(real *out, const real *rows, const steps *by, ptrdiff_t n, ptrdiff_t d)
+/* n rows, X[listed[i]] or X[i] for NULL, one after another, and zeros up to a full tile of them. */
+static void NAME(copy_rows)(real *out, const real *X, const steps *by, const int32_t *listed,
+                            ptrdiff_t n, ptrdiff_t d)
 {
     memset(out, 0, (size_t)(TILE * d) * sizeof(real));
-    for (ptrdiff_t i = 0; i < n; i++)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real *row = X + (listed ? listed[i] : i) * by->row;
         for (ptrdiff_t f = 0; f < d; f++)
-            memcpy(out + i * d + f, (const char *)(rows + i * by->row + f * by->column),
-                   sizeof(real));
+            memcpy(out + i * d + f, (const char *)(row + f * by->column), sizeof(real));
+    }
 }
 
-/* Differences are given up for the rest of a call once they decide less than half of what they were
- * asked to: then the rows lie exactly between centroids, or the numbers overflow. */
+/* What nearest() writes of each row; see tiles.h. */
+#define answers NAME(answers)
+typedef struct {
+    int32_t *labels;
+    real *least2, *upper2, *lower2;
+} answers;
+
+/* Those of the first n rows of a tile. */
+INLINE void NAME(give)(const answers *to, ptrdiff_t first, ptrdiff_t n, const int32_t *labels,
+                       const real *least, const real *upper, const real *lower)
+{
+    memcpy(to->labels + first, labels, (size_t)n * sizeof *labels);
+    if (to->least2) memcpy(to->least2 + first, least, (size_t)n * sizeof *least);
+    if (!to->upper2) return;
+    memcpy(to->upper2 + first, upper, (size_t)n * sizeof *upper);
+    memcpy(to->lower2 + first, lower, (size_t)n * sizeof *lower);
+}
+
+/* Rows first..m-1 by scores that are half expanded, then differences. These are given up for the
+ * rest of a call once they decide less than half of what they were asked to: then the rows lie
+ * exactly between centroids, or the numbers overflow. Appends to the undecided. */
+static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdiff_t first,
+                                        ptrdiff_t m, const packed_centroids *p, const answers *to,
+                                        int32_t *undecided, ptrdiff_t n_undecided)
+{
+    NAME(scorer) *score_expanded = NAME(scorer_for)(p);
+    const steps packed_steps = {p->d, 1};
+    /* Rows that narrow.h reads in place are followed by as many. */
+    const ptrdiff_t at_least = NAME(is_loose)(given, p->d) ? TILE + CHUNK : TILE;
+    int direct_pays = 1;
+    tile_state tile;
+
+    for (ptrdiff_t i = first; i < m; i += TILE) {
+        const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
+        const real *rows = X + i * given->row;
+        const steps *by = given;
+        const int in_place = to->upper2 && n == TILE;
+        int32_t short_labels[TILE];
+        real least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
+        int32_t *labels = n == TILE ? to->labels + i : short_labels;
+        real *upper = in_place ? to->upper2 + i : short_upper;
+        real *lower = in_place ? to->lower2 + i : short_lower;
+
+        if (left < at_least && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
+            NAME(copy_rows)(narrow_rows, rows, by, NULL, n, p->d);
+            rows = narrow_rows;
+            by = &packed_steps;
+        }
+        score_expanded(&tile, rows, by, left, p);
+        int open = to->upper2 ? NAME(certified_bounds)(&tile, p, EXPANDED, 1, labels, least, upper,
+                                                       lower)
+                              : NAME(certified_bounds)(&tile, p, EXPANDED, 0, labels, least, upper,
+                                                       lower);
+        if (open > TILE / 8 && direct_pays) {
+            const int before = open;
+            NAME(score_direct)(&tile, rows, by, left, p);
+            open = NAME(certified_bounds)(&tile, p, DIRECT, 1, labels, least, upper, lower);
+            direct_pays = open <= before / 2;
+        } else if (open && !to->upper2) {
+            NAME(certified_bounds)(&tile, p, EXPANDED, 1, labels, least, upper, lower);
+        }
+        if (open)
+            n_undecided = NAME(append_undecided)(undecided, n_undecided, i, n, upper, lower);
+        if (to->least2) memcpy(to->least2 + i, least, (size_t)n * sizeof *least);
+        if (n < TILE) memcpy(to->labels + i, short_labels, (size_t)n * sizeof *short_labels);
+        if (to->upper2 && n < TILE) {
+            memcpy(to->upper2 + i, short_upper, (size_t)n * sizeof *upper);
+            memcpy(to->lower2 + i, short_lower, (size_t)n * sizeof *lower);
+        }
+    }
+    return n_undecided;
+}
+
+#if SCREENS
+
+/* Rows by scores in integers, until those leave too many undecided; returns how many rows these
+ * are. */
+static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdiff_t m,
+                                           const packed_centroids *p, const answers *to,
+                                           int32_t *undecided, ptrdiff_t *n_undecided)
+{
+    ptrdiff_t i = 0;
+    tile_state tile;
+
+    for (; i < m && *n_undecided <= TILE / 2 + i / 4; i += TILE) {
+        const ptrdiff_t n = m - i < TILE ? m - i : TILE;
+        int32_t labels[TILE];
+        real least[TILE], upper[TILE], lower[TILE];
+        NAME(score_screened)(&tile, X + i * by->row, by, m - i, p);
+        if (NAME(certified_bounds)(&tile, p, SCREENED, 1, labels, least, upper, lower))
+            *n_undecided = NAME(append_undecided)(undecided, *n_undecided, i, n, upper, lower);
+        NAME(give)(to, i, n, labels, least, upper, lower);
+    }
+    return i;
+}
+
+/* The listed rows by reals, a tile at a time; returns how many are undecided then, and lists them.
+ * A few would not be worth a tile, and remain. */
+static ptrdiff_t NAME(rescore)(const real *X, const steps *by, const packed_centroids *p,
+                               const answers *to, int32_t *listed, ptrdiff_t count)
+{
+    const steps packed_steps = {p->d, 1};
+    int32_t labels[TILE], undecided[TILE + 1];
+    real rows[TILE * BLOCK_COLUMNS], least[TILE], upper[TILE], lower[TILE];
+    const answers tile = {labels, least, upper, lower};
+    ptrdiff_t left = 0, done = 0;
+
+    for (; done + TILE / 8 < count; done += TILE) {
+        const ptrdiff_t n = count - done < TILE ? count - done : TILE;
+        NAME(copy_rows)(rows, X, by, listed + done, n, p->d);
+        const ptrdiff_t open =
+            NAME(nearest_by_reals)(rows, &packed_steps, 0, n, p, &tile, undecided, 0);
+        for (ptrdiff_t i = 0; i < n; i++)
+            NAME(give)(to, listed[done + i], 1, labels + i, least + i, upper + i, lower + i);
+        for (ptrdiff_t i = 0; i < open; i++) listed[left++] = listed[done + undecided[i]];
+    }
+    for (; done < count; done++) listed[left++] = listed[done];
+    return left;
+}
+
+#endif
+
 static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,
                                ptrdiff_t m, const void *packed, int32_t *labels, real *least2,
                                real *upper2, real *lower2, int32_t *undecided)
 {
     const packed_centroids *p = packed;
-    NAME(scorer) *score_expanded = NAME(scorer_for)(p);
-    const steps given = {row_step, column_step}, packed_steps = {p->d, 1};
-    /* Rows that narrow.h reads in place are followed by as many. */
-    const ptrdiff_t at_least = NAME(is_loose)(&given, p->d) ? TILE + CHUNK : TILE;
-    int direct_pays = 1;
-    ptrdiff_t n_undecided = 0;
-    tile_state tile;
-
-    for (ptrdiff_t i = 0; i < m; i += TILE) {
-        const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
-        const real *rows = X + i * row_step;
-        const steps *by = &given;
-        const int in_place = upper2 && n == TILE;
-        int32_t short_labels[TILE];
-        real least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
-        int32_t *tile_labels = n == TILE ? labels + i : short_labels;
-        real *upper = in_place ? upper2 + i : short_upper;
-        real *lower = in_place ? lower2 + i : short_lower;
-
-        if (left < at_least && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
-            NAME(copy_rows)(narrow_rows, rows, by, n, p->d);
-            rows = narrow_rows;
-            by = &packed_steps;
-        }
-        score_expanded(&tile, rows, by, left, p);
-        int open = upper2
-                       ? NAME(certified_bounds)(&tile, p, 0, 1, tile_labels, least, upper, lower)
-                       : NAME(certified_bounds)(&tile, p, 0, 0, tile_labels, least, upper, lower);
-        if (open > TILE / 8 && direct_pays) {
-            const int before = open;
-            NAME(score_direct)(&tile, rows, by, left, p);
-            open = NAME(certified_bounds)(&tile, p, 1, 1, tile_labels, least, upper, lower);
-            direct_pays = open <= before / 2;
-        } else if (open && !upper2) {
-            NAME(certified_bounds)(&tile, p, 0, 1, tile_labels, least, upper, lower);
-        }
-        if (open)
-            n_undecided = NAME(append_undecided)(undecided, n_undecided, i, n, upper, lower);
-        if (least2) memcpy(least2 + i, least, (size_t)n * sizeof *least2);
-        if (n < TILE) memcpy(labels + i, short_labels, (size_t)n * sizeof *labels);
-        if (upper2 && n < TILE) {
-            memcpy(upper2 + i, short_upper, (size_t)n * sizeof *upper2);
-            memcpy(lower2 + i, short_lower, (size_t)n * sizeof *lower2);
-        }
+    const steps by = {row_step, column_step};
+    const answers to = {labels, least2, upper2, lower2};
+    ptrdiff_t first = 0, n_undecided = 0;
+#if SCREENS
+    if (p->screen_at) {
+        first = NAME(nearest_by_integers)(X, &by, m, p, &to, undecided, &n_undecided);
+        if (p->d <= BLOCK_COLUMNS)
+            n_undecided = NAME(rescore)(X, &by, p, &to, undecided, n_undecided);
     }
-    return n_undecided;
+#endif
+    return NAME(nearest_by_reals)(X, &by, first, m, p, &to, undecided, n_undecided);
 }
 
 #include "distances.h"
@@ -457,6 +563,13 @@ static const level_table NAME(level) = {
     NAME(largest),
 };
 
+#undef SCREENS
+#undef LONGEST
+#undef FILLER
+#undef MEASURED_FROM
+#undef ints
+#undef I
+#undef I_TYPE
 #undef real
 #undef real_bits
 #undef REAL_MAX
@@ -467,6 +580,7 @@ static const level_table NAME(level) = {
 #undef MM
 #undef CHUNK
 #undef TILE
+#undef answers
 #undef level_drifts
 #undef level_table
 #undef update_table

@@ -12,7 +12,18 @@ static int NAME(are_few)(ptrdiff_t k, ptrdiff_t d)
     return LANES > 1 && k <= FEW_MAX && d >= FEW_COLUMNS;
 }
 
-static void NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
+static int NAME(are_screened)(ptrdiff_t k, ptrdiff_t d)
+{
+#if SCREENS
+    return fast_integers && d > NARROW_MAX && k > (d > BLOCK_COLUMNS ? 32 : FEW_MAX);
+#else
+    (void)k, (void)d;
+    return 0;
+#endif
+}
+
+/* Returns the reals before the integers. */
+static ptrdiff_t NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
 {
     const ptrdiff_t head = NAME(padded)((sizeof *p + sizeof(real) - 1) / sizeof(real));
     p->k = k;
@@ -21,15 +32,19 @@ static void NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
     p->shift_at = head;
     p->groups_at = head + NAME(padded)(d);
     p->few_stride = NAME(are_few)(k, d) ? (d + LANES - 1) / LANES * LANES : 0;
+    const ptrdiff_t grouped = p->n_groups * GROUP * (d + 1);
+    const ptrdiff_t few = p->few_stride ? FEW_HEAD + (FEW_MAX + 1) * p->few_stride : 0;
+    const ptrdiff_t end = p->groups_at + NAME(padded)(few ? few : grouped);
+    p->screen_at = NAME(are_screened)(k, d) ? end : 0;
+    return end;
 }
 
 static size_t NAME(packed_bytes)(ptrdiff_t k, ptrdiff_t d)
 {
     packed_centroids p;
-    NAME(lay_out)(&p, k, d);
-    const ptrdiff_t grouped = p.n_groups * GROUP * (d + 1);
-    const ptrdiff_t few = p.few_stride ? FEW_HEAD + (FEW_MAX + 1) * p.few_stride : 0;
-    return (size_t)(p.groups_at + NAME(padded)(few ? few : grouped)) * sizeof(real);
+    const ptrdiff_t reals = NAME(lay_out)(&p, k, d);
+    const ptrdiff_t integers = p.screen_at ? p.n_groups * GROUP * (2 + (d + 1) / 2) : 0;
+    return (size_t)reals * sizeof(real) + (size_t)(integers + 15) / 16 * 64;
 }
 
 static real NAME(rounded_up)(double a)
@@ -91,6 +106,53 @@ static double NAME(pack_centroid)(real *to, ptrdiff_t stride, ptrdiff_t whole, p
     return half_norm2;
 }
 
+#if SCREENS
+
+/* Centroids as screen.h reads them: groups of GROUP half squared norms, of as many least scores, and
+ * of pairs of columns (d / 2, GROUP), negative.
+ *
+ * With u = s x and v = t c for row and centroid at the scales s and t, and U and V their integers,
+ * |u.v - U.V| <= |u - U| |v| + |U| |v - V|, where |v| <= LONGEST and |U| <= |u| + |u - U|. The two
+ * roundings are measured; 0.01 a column covers that u is rounded to float32 before, `sums` the
+ * rounding of the measures. The rest of a score, at most 1000, is 14 for two tags, and 64 for each of the roundings
+ * of a number below 2^31 to float32: half the norm and its product, the score, the unit. */
+static void NAME(pack_screen)(packed_centroids *p, const double *centroids, const real *origin)
+{
+    const ptrdiff_t k = p->k, d = p->d, n_pairs = (d + 1) / 2;
+    const double scale = LONGEST / sqrt((double)p->radius2);
+    double most_lost2 = 0;
+    p->screen_scale = (real)scale;
+    if (!(p->radius2 > REAL_MIN * 0x1p40 && p->radius2 < REAL_MAX * 0x1p-40)) {
+        p->screen_at = 0;
+        return;
+    }
+    int32_t *group = (int32_t *)((real *)p + p->screen_at);
+    memset(group, 0, (size_t)(p->n_groups * GROUP * (2 + n_pairs)) * sizeof *group);
+    for (ptrdiff_t j = 0; j < p->n_groups * GROUP; j++) {
+        int32_t *at = group + j / GROUP * GROUP * (2 + n_pairs) + j % GROUP;
+        at[GROUP] = j < k ? INT32_MIN : FILLER;
+        if (j >= k) continue;
+        double half_norm2 = 0, lost2 = 0;
+        for (ptrdiff_t f = 0; f < d; f++) {
+            const double v = (centroids[j * d + f] - origin[f]) * scale;
+            const int32_t rounded = (int32_t)(v < 0 ? 0.5 - v : -0.5 - v);
+            half_norm2 += 0.5 * v * v;
+            lost2 += (v + rounded) * (v + rounded);
+            int32_t *pair = at + GROUP * (2 + f / 2);
+            *pair = (int32_t)((uint32_t)*pair | ((uint32_t)rounded & 0xFFFF) << (f % 2 * 16));
+        }
+        const float half = (float)half_norm2;
+        memcpy(at, &half, sizeof half);
+        most_lost2 = lost2 > most_lost2 ? lost2 : most_lost2;
+    }
+    const double sums = 1.001 + (double)d * 0x1p-22;
+    p->centroid_lost = (real)(sums * (sqrt(most_lost2) + 0.001));
+    p->row_lost = (real)(sums * (LONGEST + (double)p->centroid_lost));
+    p->screen_error = (real)(0.01 * sqrt((double)d) * (double)p->row_lost + 1000);
+}
+
+#endif
+
 static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
                        void *packed)
 {
@@ -119,4 +181,7 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
     for (ptrdiff_t f = whole; f < d; f++) keep[f + gap] = 1;
     p->radius2 = NAME(rounded_up)(2 * largest * (1 + (d + 2) * 0x1p-52));
     NAME(certify)(p);
+#if SCREENS
+    if (p->screen_at) NAME(pack_screen)(p, centroids, origin);
+#endif
 }

@@ -8,6 +8,7 @@
 #define RESTRICT __restrict /* MSVC's too */
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 #define EACH(i, n)                                                                                 \
     _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++) /* over registers: unrolled */
 #define UNROLL_4 _Pragma("GCC unroll 4")
@@ -36,6 +37,12 @@ INLINE int lowest_bit(unsigned bits)
 #endif
 
 #include "layout.h"
+
+/* How a tile was scored: by kernel.h, half expanded or by differences, or by screen.h. */
+enum { EXPANDED, DIRECT, SCREENED };
+
+/* Whether the CPU has the products of screen.h; set once with the level. */
+static int fast_integers = 0;
 
 /* What one level offers for one real type. */
 #define TABLES(suffix, real)                                                                       \
@@ -209,6 +216,15 @@ static int has_avx512(void)
     return (leaf7[1] & wanted) == wanted;
 }
 
+/* Products of 16-bit integers and their sums in one instruction. (In AVX2's two they gain nothing.) */
+static int has_vnni(void)
+{
+    uint32_t leaf7[4];
+    if (!has_avx512()) return 0;
+    cpuid(7, leaf7);
+    return leaf7[2] >> 11 & 1;
+}
+
 #endif
 
 static const struct level {
@@ -226,17 +242,17 @@ static const struct level {
 } levels[] = {
     {"baseline", always, changed_f32_baseline, all_distances_f64_baseline, &level_f32_baseline,
      &level_f64_baseline, &update_f32_baseline, &update_f64_baseline, &level_seed_baseline,
-     &level_sparse_baseline,
-     &level_sparse_baseline},
+     &level_sparse_baseline, &level_sparse_baseline},
 #if X86_LEVELS
     {"avx2", has_avx2, changed_f32_avx2, all_distances_f64_avx2, &level_f32_avx2, &level_f64_avx2,
-     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2,
-     &level_sparse_avx2,
-     &level_sparse_avx2},
-    {"avx512", has_avx512, changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512,
-     &level_f64_avx512, &update_f32_avx2, &update_f64_avx2, &level_seed_avx512,
-     &level_sparse_avx2,
-     &level_sparse_avx512},
+     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2, &level_sparse_avx2, &level_sparse_avx2},
+#define AVX512                                                                                     \
+    changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512, &level_f64_avx512,            \
+        &update_f32_avx2, &update_f64_avx2, &level_seed_avx512, &level_sparse_avx2,                \
+        &level_sparse_avx512
+    {"avx512", has_avx512, AVX512},
+    {"avx512vnni", has_vnni, AVX512}, /* and screen.h */
+#undef AVX512
 #endif
 };
 
@@ -251,10 +267,11 @@ int ckm_simd_choose(const char *name)
         if (name ? strcmp(name, levels[i].name) != 0 : !levels[i].supported()) continue;
         if (!levels[i].supported()) return -2;
         chosen = &levels[i];
+        fast_integers = i == 3;
         return 0;
     }
     /* A level of another architecture is known, but not here. */
-    return !strcmp(name, "avx2") || !strcmp(name, "avx512") ? -2 : -1;
+    return !strcmp(name, "avx2") || !strcmp(name, "avx512") || !strcmp(name, "avx512vnni") ? -2 : -1;
 }
 
 const char *ckm_simd_name(void) { return chosen->name; }
