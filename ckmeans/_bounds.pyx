@@ -375,6 +375,9 @@ cdef void sweep_rows(
             memset(touched, 1, p.k)
         elif count:
             move_changed(p, first, count, w, totals, _)
+            if count >= p.k:    # to mark each takes up to 6 % of an iteration
+                memset(touched, 1, p.k)
+                count = 0
             for j in range(count):
                 touched[p.labels[first + w.rows[j]]] = 1
                 if w.before[w.rows[j]] >= 0:

@@ -21,7 +21,10 @@ GAPS_TO = 8
 # 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
 SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.02, 1 / 3000, 0.1
 LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
-WORTHWHILE = 0.8  # a filter that leaves more of the comparisons costs more than it saves
+# A filter that leaves more of the comparisons costs more than it saves: most of them where a row has
+# many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much as
+# comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
+WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
 SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than they save
 AT_ONCE = 1000  # small iterations between looks at pending signals
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
@@ -141,7 +144,7 @@ class Problem:
         self._each_segment(self.sweep.assign)
         self.changed, comparisons = self._collected()
         self.share = comparisons / (n * k)
-        if mode == FILTER and self.prune is None and self.share > WORTHWHILE:
+        if mode == FILTER and self.prune is None and self.share > self._worthwhile(k):
             self.sweep.drop_bounds()
             self.pause, self.next_pause = self.next_pause, min(2 * self.next_pause, LONGEST_PAUSE)
         return self.changed
@@ -186,8 +189,14 @@ class Problem:
         if self.prune:
             return BOUND
         self.pause -= 1
-        unsettled = self.changed > self.rows.n * min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
+        settled = min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
+        settled *= self._worthwhile(k) / WORTHWHILE
+        unsettled = self.changed > self.rows.n * settled
         return PLAIN if self._is_small(k) or self.pause > 0 or unsettled else BOUND
+
+    def _worthwhile(self, k: int) -> float:
+        operations = k * (self.rows.width + 3)
+        return max(0.0, min(WORTHWHILE, (operations - FILTERING) / (operations + GATHERING)))
 
     def _each_segment(self, function: Callable[[int, int, int], None]) -> None:
         """Call function(segment, first, last) on pieces that cover every segment in order."""

@@ -39,8 +39,10 @@ INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
     }
     for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1))
         NAME(keep_narrow)(best, second, best_group, part, group, g, d, GROUP, vectors);
-    if (n_whole < p->n_groups)
+    if (p->k - n_whole * GROUP > GROUP / 4)
         NAME(keep_narrow)(best, second, best_group, part, group, n_whole, d, GROUP / 2, vectors);
+    else if (n_whole < p->n_groups) /* -8 % at d = 2, k = 10 */
+        NAME(keep_narrow)(best, second, best_group, part, group, n_whole, d, GROUP / 4, vectors);
     EACH(v, vectors) {
         tile->best[v0 + v] = best[v];
         tile->second[v0 + v] = second[v];
