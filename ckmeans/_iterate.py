@@ -21,9 +21,9 @@ GAPS_TO = 8
 # 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
 SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.02, 1 / 3000, 0.1
 LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
-# A filter that leaves more of the comparisons costs more than it saves: most of them where a row has
-# many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much as
-# comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
+# A filter that leaves more of the comparisons costs more than it saves: most of them where a row
+# has many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much
+# as comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
 WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
 SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than they save
 AT_ONCE = 1000  # small iterations between looks at pending signals

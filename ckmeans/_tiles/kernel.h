@@ -345,7 +345,8 @@ static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
 /* Writes TILE labels and, if `keep`, bounds (see certify in pack.h); returns how many rows are not
  * certified. */
 INLINE int NAME(certified_bounds)(const tile_state *tile, const packed_centroids *p, int scored,
-                                  int keep, int32_t *labels, real *least2, real *upper2, real *lower2)
+                                  int keep, int32_t *labels, real *least2, real *upper2,
+                                  real *lower2)
 {
     int certified = 0;
     EACH(v, VECTORS) {

@@ -108,14 +108,15 @@ static double NAME(pack_centroid)(real *to, ptrdiff_t stride, ptrdiff_t whole, p
 
 #if SCREENS
 
-/* Centroids as screen.h reads them: groups of GROUP half squared norms, of as many least scores, and
- * of pairs of columns (d / 2, GROUP), negative.
+/* Centroids as screen.h reads them: groups of GROUP half squared norms, of as many least scores,
+ * and of pairs of columns (d / 2, GROUP), negative.
  *
  * With u = s x and v = t c for row and centroid at the scales s and t, and U and V their integers,
  * |u.v - U.V| <= |u - U| |v| + |U| |v - V|, where |v| <= LONGEST and |U| <= |u| + |u - U|. The two
  * roundings are measured; 0.01 a column covers that u is rounded to float32 before, `sums` the
- * rounding of the measures. The rest of a score, at most 1000, is 14 for two tags, and 64 for each of the roundings
- * of a number below 2^31 to float32: half the norm and its product, the score, the unit. */
+ * rounding of the measures. The rest of a score, at most 1000, is 14 for two tags, and 64 for each
+ * of the roundings of a number below 2^31 to float32: half the norm and its product, the score,
+ * the unit. */
 static void NAME(pack_screen)(packed_centroids *p, const double *centroids, const real *origin)
 {
     const ptrdiff_t k = p->k, d = p->d, n_pairs = (d + 1) / 2;

@@ -67,7 +67,7 @@ INLINE ints NAME(pair_of_ints)(ints low, ints high)
 }
 
 /* What rows lose by rounding is at most half a unit a column; measured, which pays from
- * MEASURED_FROM columns on, it is half of that (of 100k x 128, k = 256, a third less are undecided).
+ * MEASURED_FROM columns on, it is half of that (of 100k x 128, k = 256, a third fewer are left).
  */
 #define MEASURED_FROM 64
 
@@ -186,8 +186,9 @@ INLINE real NAME(scale_of)(const tile_state *tile, const packed_centroids *p)
 
 /* The scores of all centroids, for d <= BLOCK_COLUMNS. (Inlined, these two loops run out of
  * registers.) */
-static NOINLINE void NAME(screen_tile)(NAME(int_scores) *scores, tile_state *tile, const real *rows,
-                              const steps *by, ptrdiff_t m, const packed_centroids *p)
+static NOINLINE void NAME(screen_tile)(NAME(int_scores) *scores, tile_state *tile,
+                                       const real *rows, const steps *by, ptrdiff_t m,
+                                       const packed_centroids *p)
 {
     const ptrdiff_t d = p->d, n_pairs = (d + 1) / 2;
     const int32_t *group = (const int32_t *)((const real *)p + p->screen_at);
@@ -206,38 +207,10 @@ static NOINLINE void NAME(screen_tile)(NAME(int_scores) *scores, tile_state *til
         NAME(screen_group)(scores, q, group, n_whole, n_pairs, ratio, GROUP / 2);
 }
 
-/* The squared norms of a tile of any d, a pass of their own. Row by row they take a third of the time
- * that load_tile() takes, at d = 784. */
-INLINE void NAME(measure_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
-                               const packed_centroids *p, ptrdiff_t block)
-{
-    const ptrdiff_t d = p->d, whole = d / LANES * LANES;
-    const real *shift = (const real *)p + p->shift_at;
-    real norms2[TILE];
-    if (m < TILE || by->column != 1) {
-        for (ptrdiff_t f = 0; f < d; f += block)
-            NAME(load_tile)(tile, rows, by, m, p, f, smaller(block, d - f), 1);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < TILE; i++) {
-        const real *x = rows + i * by->row;
-        vec sums[2] = {V_SET1(0), V_SET1(0)};
-        real total = 0;
-        for (ptrdiff_t f = 0; f < whole; f += LANES) {
-            const vec t = V_LOAD(x + f) - V_LOAD(shift + f);
-            sums[f / LANES % 2] = V_FMA(t, t, sums[f / LANES % 2]);
-        }
-        for (ptrdiff_t f = whole; f < d; f++) total += (x[f] - shift[f]) * (x[f] - shift[f]);
-        sums[0] += sums[1];
-        for (int j = 0; j < LANES; j++) total += sums[0][j];
-        norms2[i] = total;
-    }
-    memcpy(tile->norm2, norms2, sizeof norms2);
-}
-
-/* The same scores for any d, like score_long_tile. */
-static NOINLINE void NAME(screen_long_tile)(NAME(int_scores) *scores, tile_state *tile, const real *rows,
-                                   const steps *by, ptrdiff_t m, const packed_centroids *p)
+/* The same for any d, like score_long_tile. The squared norms take a pass of their own. */
+static NOINLINE void NAME(screen_long_tile)(NAME(int_scores) *scores, tile_state *tile,
+                                            const real *rows, const steps *by, ptrdiff_t m,
+                                            const packed_centroids *p)
 {
     const ptrdiff_t d = p->d, n_groups = p->n_groups, length = GROUP * (2 + (d + 1) / 2);
     const int32_t *groups = (const int32_t *)((const real *)p + p->screen_at);
@@ -246,7 +219,8 @@ static NOINLINE void NAME(screen_long_tile)(NAME(int_scores) *scores, tile_state
     ints q[BLOCK_COLUMNS / 2][VECTORS], score[BLOCK_GROUPS][GROUP][VECTORS];
     vec ignored[VECTORS] = {V_SET1(0)};
 
-    NAME(measure_tile)(tile, rows, by, m, p, block);
+    for (ptrdiff_t f = 0; f < d; f += block)
+        NAME(load_tile)(tile, rows, by, m, p, f, smaller(block, d - f), 1);
     const real scale = NAME(scale_of)(tile, p), ratio = scale / p->screen_scale;
     scores->scale = scale;
     for (ptrdiff_t g0 = 0; g0 < n_groups; g0 += BLOCK_GROUPS) {

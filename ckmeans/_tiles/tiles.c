@@ -216,7 +216,7 @@ static int has_avx512(void)
     return (leaf7[1] & wanted) == wanted;
 }
 
-/* Products of 16-bit integers and their sums in one instruction. (In AVX2's two they gain nothing.) */
+/* Products of 16-bit integers and their sums in one instruction; AVX2's two gain nothing. */
 static int has_vnni(void)
 {
     uint32_t leaf7[4];
@@ -267,11 +267,14 @@ int ckm_simd_choose(const char *name)
         if (name ? strcmp(name, levels[i].name) != 0 : !levels[i].supported()) continue;
         if (!levels[i].supported()) return -2;
         chosen = &levels[i];
-        fast_integers = i == 3;
+        fast_integers = !strcmp(chosen->name, "avx512vnni");
         return 0;
     }
     /* A level of another architecture is known, but not here. */
-    return !strcmp(name, "avx2") || !strcmp(name, "avx512") || !strcmp(name, "avx512vnni") ? -2 : -1;
+    static const char *const others[] = {"avx2", "avx512", "avx512vnni"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, others[i])) return -2;
+    return -1;
 }
 
 const char *ckm_simd_name(void) { return chosen->name; }

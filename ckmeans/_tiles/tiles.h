@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "baseline", "avx2", "avx512", "avx512vnni", or NULL for the best that this CPU and operating system
- * support.
+/* "baseline", "avx2", "avx512", "avx512vnni", or NULL for the best that this CPU and operating
+ * system support.
  * Returns 0; or, changing nothing, -1 for an unknown name and -2 for a level not supported here. */
 int ckm_simd_choose(const char *name);
 const char *ckm_simd_name(void);
