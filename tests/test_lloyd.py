@@ -159,6 +159,25 @@ def test_many_centroids(level, dtype, k, d):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [8065, 16257])
+def test_a_hundred_blocks_of_columns(level, dtype, d):
+    """A last block of one column would be read together with what lies behind the rows."""
+    X, centroids, *expected = problem(normal, 48, d, 34, dtype)
+    assert_brute_force(X, centroids, np.zeros(d), *expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_that_overflows_says_nothing_wrong_of_others(level, dtype):
+    X, centroids, expected, _ = problem(normal, 49, 200, 34, dtype)
+    X = X.copy()
+    X[7] = np.finfo(dtype).max
+    labels, upper2, lower2 = assigned(X, centroids, np.zeros(200))
+    others = np.arange(49) != 7
+    np.testing.assert_array_equal(labels[others], expected[others])
+    assert not np.isnan(upper2[others]).any() and not np.isnan(lower2[others]).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_place_in_a_group_wins_and_ties_go_to_the_lowest(level, dtype):
     for d in (1, 2, 3, 8, 9, 40, 128, 200):
         for k in (1, 2, 7, 10, 13, 40):

@@ -2,6 +2,7 @@
  * against brute force, in rows and in columns, sums against plain loops, and rows read. Every
  * array has the size that tiles.h promises and no more. Exits 1 where something is wrong. */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,9 @@ static int check(int n, int d, int k)
 
 #define LENGTH(array) (sizeof array / sizeof *array)
 
-int main(void)
+static int failed;
+
+static void *check_all(void *_)
 {
     static const int shapes[][3] = {{1000, 2, 3},   {1001, 3, 17},  {500, 8, 16}, {333, 16, 64},
                                     {200, 33, 100}, {100, 130, 5}, {97, 300, 40}};
@@ -180,7 +183,8 @@ int main(void)
     static const int ns[] = {1, 2, 15, 16, 17, 33, 47, 48, 49};
     static const int ds[] = {1, 2, 4, 7, 8, 9, 16, 17, 63, 127, 128, 129};
     static const int ks[] = {1, 2, 9, 10, 11, 16, 17, 33};
-    int failed = ckm_simd_choose(getenv("CKMEANS_SIMD")) != 0;
+    (void)_;
+    failed = ckm_simd_choose(getenv("CKMEANS_SIMD")) != 0;
     printf("SIMD level: %s\n", ckm_simd_name());
     for (size_t i = 0; i < LENGTH(shapes); i++)
         failed |= check(shapes[i][0], shapes[i][1], shapes[i][2]);
@@ -191,5 +195,15 @@ int main(void)
         for (size_t d = 0; d < LENGTH(ds); d++)
             for (int k = 1; k < 300; k += 1 + k / 8)
                 failed |= check_sparse(20, ds[d], k, double_values);
+    return NULL;
+}
+
+/* On the 64 KB of stack that tiles.h promises, and 16 for what is above. */
+int main(void)
+{
+    pthread_attr_t small;
+    pthread_t thread;
+    failed = pthread_attr_init(&small) || pthread_attr_setstacksize(&small, 80 << 10) ||
+             pthread_create(&thread, &small, check_all, NULL) || pthread_join(thread, NULL);
     return failed;
 }

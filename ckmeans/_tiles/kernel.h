@@ -85,6 +85,7 @@ typedef struct {
 
 /* screen.h: rows and centroids as integers. */
 #define SCREENS (VECTOR_BYTES == 64)
+#define SCREEN_GROUPS ((ptrdiff_t)12) /* whose scores fit on the stack */
 #define LONGEST 32000     /* of a row or centroid: 3/2 of its square are below 2^31 */
 #define FILLER 0x7FFFFF00 /* the score of what fills the last group */
 
@@ -130,28 +131,22 @@ INLINE int NAME(is_loose)(const steps *by, ptrdiff_t d)
     return d < CHUNK && by->column == 1 && by->row != d;
 }
 
-/* m < TILE rows; the missing ones repeat the last. */
-static void NAME(load_short_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
-                                  ptrdiff_t n)
+/* m <= TILE rows, the listed ones or the first; the missing ones repeat the last. */
+static void NAME(load_short_tile)(tile_state *tile, const real *rows, const steps *by,
+                                  const int32_t *listed, ptrdiff_t m, ptrdiff_t n)
 {
     real *x = (real *)tile->x;
     for (ptrdiff_t i = 0; i < TILE; i++) {
-        const real *row = rows + (i < m ? i : m - 1) * by->row;
+        const ptrdiff_t at = i < m ? i : m - 1;
+        const real *row = rows + (listed ? listed[at] : at) * by->row;
         for (ptrdiff_t f = 0; f < n; f++)
             memcpy(x + f * TILE + i, (const char *)(row + f * by->column), sizeof(real));
     }
 }
 
-/* Columns first..first+n-1 of m rows: transposed, shifted, and added to their squared norms where
- * asked to. */
-INLINE void NAME(load_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
-                            const packed_centroids *p, ptrdiff_t first, ptrdiff_t n, int measure)
+/* n columns of a tile less their shifts, added to the rows' squared norms where asked to. */
+INLINE void NAME(shift_tile)(tile_state *tile, const real *shift, ptrdiff_t n, int measure)
 {
-    const real *shift = (const real *)p + p->shift_at + first;
-    if (m >= TILE)
-        NAME(load_full_tile)(tile->x, rows + first * by->column, by, n);
-    else
-        NAME(load_short_tile)(tile, rows + first * by->column, by, m, n);
     vec norm2[VECTORS];
     EACH(v, VECTORS) norm2[v] = V_SET1(0);
     for (ptrdiff_t f = 0; f < n; f++) {
@@ -164,6 +159,17 @@ INLINE void NAME(load_tile)(tile_state *tile, const real *rows, const steps *by,
     }
     EACH(v, VECTORS)
         if (measure) tile->norm2[v] += norm2[v];
+}
+
+/* Columns first..first+n-1 of m rows: transposed, shifted, and measured where asked to. */
+INLINE void NAME(load_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
+                            const packed_centroids *p, ptrdiff_t first, ptrdiff_t n, int measure)
+{
+    if (m >= TILE)
+        NAME(load_full_tile)(tile->x, rows + first * by->column, by, n);
+    else
+        NAME(load_short_tile)(tile, rows + first * by->column, by, NULL, m, n);
+    NAME(shift_tile)(tile, (const real *)p + p->shift_at + first, n, measure);
 }
 
 /* The share of group g of n_groups in fetching n columns of the TILE rows that are loaded next:
@@ -247,20 +253,26 @@ INLINE void NAME(score_group)(tile_state *tile, const real *group, ptrdiff_t g, 
     NAME(keep_two)(tile, score, g, width);
 }
 
-/* The two best scores of every row, for d <= BLOCK_COLUMNS. */
-static void NAME(score_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
-                             const packed_centroids *p)
+/* The two best scores of every row of a tile that is loaded, for d <= BLOCK_COLUMNS. */
+INLINE void NAME(score_loaded)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
+                               const packed_centroids *p)
 {
     const ptrdiff_t d = p->d;
     const real *group = (const real *)p + p->groups_at;
     const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP; /* the last group may be half empty */
-    NAME(start_tile)(tile);
-    NAME(load_tile)(tile, rows, by, m, p, 0, d, 1);
     for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1)) {
         if (m >= 2 * TILE) NAME(fetch_ahead)(rows + TILE * by->row, by, d, g, n_whole);
         NAME(score_group)(tile, group, g, d, GROUP);
     }
     if (n_whole < p->n_groups) NAME(score_group)(tile, group, n_whole, d, GROUP / 2);
+}
+
+static void NAME(score_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
+                             const packed_centroids *p)
+{
+    NAME(start_tile)(tile);
+    NAME(load_tile)(tile, rows, by, m, p, 0, p->d, 1);
+    NAME(score_loaded)(tile, rows, by, m, p);
 }
 
 /* The same for any d: BLOCK_GROUPS groups at a time keep their scores in memory while the columns
@@ -270,7 +282,6 @@ INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, const step
 {
     const ptrdiff_t d = p->d, n_groups = p->n_groups;
     const ptrdiff_t n_blocks = (d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
-    const ptrdiff_t block = (d + n_blocks - 1) / n_blocks; /* balanced: none is less than a chunk */
     vec score[BLOCK_GROUPS][GROUP][VECTORS];
 
     NAME(start_tile)(tile);
@@ -279,15 +290,16 @@ INLINE void NAME(score_long_tile)(tile_state *tile, const real *rows, const step
         const real *group = (const real *)p + p->groups_at + g0 * GROUP * (d + 1);
         for (ptrdiff_t g = 0; g < n; g++)
             NAME(start_scores)(score[g], group + g * GROUP * (d + 1), GROUP, direct);
-        for (ptrdiff_t f = 0; f < d; f += block) {
-            const ptrdiff_t columns = f + block < d ? block : d - f;
+        for (ptrdiff_t b = 0; b < n_blocks; b++) {
+            /* Balanced: none has fewer columns than a chunk. */
+            const ptrdiff_t f = d * b / n_blocks, columns = d * (b + 1) / n_blocks - f;
             const int last_groups = g0 + n == n_groups, last_columns = f + columns == d;
             const real *next = !last_columns ? rows + (f + columns) * by->column
                                : last_groups ? rows + TILE * by->row
                                              : rows;
             NAME(load_tile)(tile, rows, by, m, p, f, columns, g0 == 0);
             for (ptrdiff_t g = 0; g < n; g++) {
-                if (m >= 2 * TILE) NAME(fetch_ahead)(next, by, block, g, n);
+                if (m >= 2 * TILE) NAME(fetch_ahead)(next, by, d / n_blocks, g, n);
                 vec sums[GROUP][VECTORS];
                 EACH(j, GROUP)
                     EACH(v, VECTORS) sums[j][v] = V_SET1(0);
@@ -321,8 +333,8 @@ static void NAME(score_few_expanded)(tile_state *tile, const real *rows, const s
     NAME(score_few_tile)(tile, rows, by, m, p, 0);
 }
 
-static void NAME(score_direct)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
-                               const packed_centroids *p)
+static NOINLINE void NAME(score_direct)(tile_state *tile, const real *rows, const steps *by,
+                                        ptrdiff_t m, const packed_centroids *p)
 {
     if (p->few_stride)
         NAME(score_few_tile)(tile, rows, by, m, p, 1);
@@ -393,16 +405,14 @@ INLINE ptrdiff_t NAME(append_undecided)(int32_t *rows, ptrdiff_t count, ptrdiff_
     return count;
 }
 
-/* n rows, X[listed[i]] or X[i] for NULL, one after another, and zeros up to a full tile of them. */
-static void NAME(copy_rows)(real *out, const real *X, const steps *by, const int32_t *listed,
-                            ptrdiff_t n, ptrdiff_t d)
+/* n rows one after another, and zeros up to a full tile of them. */
+static void NAME(copy_rows)(real *out, const real *rows, const steps *by, ptrdiff_t n, ptrdiff_t d)
 {
     memset(out, 0, (size_t)(TILE * d) * sizeof(real));
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const real *row = X + (listed ? listed[i] : i) * by->row;
+    for (ptrdiff_t i = 0; i < n; i++)
         for (ptrdiff_t f = 0; f < d; f++)
-            memcpy(out + i * d + f, (const char *)(row + f * by->column), sizeof(real));
-    }
+            memcpy(out + i * d + f, (const char *)(rows + i * by->row + f * by->column),
+                   sizeof(real));
 }
 
 /* What nearest() writes of each row; see tiles.h. */
@@ -449,7 +459,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
         real *lower = in_place ? to->lower2 + i : short_lower;
 
         if (left < at_least && p->d <= NARROW_MAX) { /* narrow.h reads full tiles only */
-            NAME(copy_rows)(narrow_rows, rows, by, NULL, n, p->d);
+            NAME(copy_rows)(narrow_rows, rows, by, n, p->d);
             rows = narrow_rows;
             by = &packed_steps;
         }
@@ -501,25 +511,28 @@ static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdi
     return i;
 }
 
-/* The listed rows by reals, a tile at a time; returns how many are undecided then, and lists them.
- * A few would not be worth a tile, and remain. */
+/* The listed rows by reals, a tile at a time, for d <= BLOCK_COLUMNS; returns how many are undecided
+ * then, and lists them. A few would not be worth a tile, and remain. */
 static ptrdiff_t NAME(rescore)(const real *X, const steps *by, const packed_centroids *p,
                                const answers *to, int32_t *listed, ptrdiff_t count)
 {
-    const steps packed_steps = {p->d, 1};
-    int32_t labels[TILE], undecided[TILE + 1];
-    real rows[TILE * BLOCK_COLUMNS], least[TILE], upper[TILE], lower[TILE];
-    const answers tile = {labels, least, upper, lower};
+    int32_t labels[TILE];
+    real least[TILE], upper[TILE], lower[TILE];
+    tile_state tile;
     ptrdiff_t left = 0, done = 0;
 
     for (; done + TILE / 8 < count; done += TILE) {
-        const ptrdiff_t n = count - done < TILE ? count - done : TILE;
-        NAME(copy_rows)(rows, X, by, listed + done, n, p->d);
-        const ptrdiff_t open =
-            NAME(nearest_by_reals)(rows, &packed_steps, 0, n, p, &tile, undecided, 0);
-        for (ptrdiff_t i = 0; i < n; i++)
-            NAME(give)(to, listed[done + i], 1, labels + i, least + i, upper + i, lower + i);
-        for (ptrdiff_t i = 0; i < open; i++) listed[left++] = listed[done + undecided[i]];
+        const ptrdiff_t n = smaller(TILE, count - done);
+        NAME(start_tile)(&tile);
+        NAME(load_short_tile)(&tile, X, by, listed + done, n, p->d);
+        NAME(shift_tile)(&tile, (const real *)p + p->shift_at, p->d, 1);
+        NAME(score_loaded)(&tile, X, by, n, p);
+        NAME(certified_bounds)(&tile, p, EXPANDED, 1, labels, least, upper, lower);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const int32_t row = listed[done + i];
+            NAME(give)(to, row, 1, labels + i, least + i, upper + i, lower + i);
+            if (!(upper[i] < lower[i])) listed[left++] = row;
+        }
     }
     for (; done < count; done++) listed[left++] = listed[done];
     return left;
@@ -567,6 +580,7 @@ static const level_table NAME(level) = {
 #undef SCREENS
 #undef LONGEST
 #undef FILLER
+#undef SCREEN_GROUPS
 #undef MEASURED_FROM
 #undef ints
 #undef I

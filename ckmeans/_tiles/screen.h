@@ -214,22 +214,24 @@ static NOINLINE void NAME(screen_long_tile)(NAME(int_scores) *scores, tile_state
 {
     const ptrdiff_t d = p->d, n_groups = p->n_groups, length = GROUP * (2 + (d + 1) / 2);
     const int32_t *groups = (const int32_t *)((const real *)p + p->screen_at);
-    const ptrdiff_t n_blocks = (d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
-    const ptrdiff_t block = (d + 2 * n_blocks - 1) / (2 * n_blocks) * 2; /* balanced, and pairs */
-    ints q[BLOCK_COLUMNS / 2][VECTORS], score[BLOCK_GROUPS][GROUP][VECTORS];
+    const ptrdiff_t n_pairs = (d + 1) / 2, n_blocks = (d + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    ints q[BLOCK_COLUMNS / 2][VECTORS], score[SCREEN_GROUPS][GROUP][VECTORS];
     vec ignored[VECTORS] = {V_SET1(0)};
 
-    for (ptrdiff_t f = 0; f < d; f += block)
-        NAME(load_tile)(tile, rows, by, m, p, f, smaller(block, d - f), 1);
+    for (ptrdiff_t b = 0; b < n_blocks; b++) {
+        const ptrdiff_t f = d * b / n_blocks;
+        NAME(load_tile)(tile, rows, by, m, p, f, d * (b + 1) / n_blocks - f, 1);
+    }
     const real scale = NAME(scale_of)(tile, p), ratio = scale / p->screen_scale;
     scores->scale = scale;
-    for (ptrdiff_t g0 = 0; g0 < n_groups; g0 += BLOCK_GROUPS) {
-        const ptrdiff_t n = smaller(BLOCK_GROUPS, n_groups - g0);
+    for (ptrdiff_t g0 = 0; g0 < n_groups; g0 += SCREEN_GROUPS) {
+        const ptrdiff_t n = smaller(SCREEN_GROUPS, n_groups - g0);
         const int32_t *group = groups + g0 * length;
         for (ptrdiff_t g = 0; g < n; g++)
             NAME(start_ints)(score[g], group + g * length, ratio, GROUP);
-        for (ptrdiff_t f = 0; f < d; f += block) {
-            const ptrdiff_t columns = smaller(block, d - f);
+        for (ptrdiff_t b = 0; b < n_blocks; b++) { /* balanced, and whole pairs */
+            const ptrdiff_t f = n_pairs * b / n_blocks * 2;
+            const ptrdiff_t columns = smaller(d, n_pairs * (b + 1) / n_blocks * 2) - f;
             NAME(load_tile)(tile, rows, by, m, p, f, columns, 0);
             NAME(round_tile)(q, g0 ? ignored : scores->lost2, tile->x, scale, columns);
             for (ptrdiff_t g = 0; g < n; g++) {
@@ -258,11 +260,14 @@ static void NAME(score_screened)(tile_state *tile, const real *rows, const steps
         NAME(screen_tile)(&scores, tile, rows, by, m, p);
     else
         NAME(screen_long_tile)(&scores, tile, rows, by, m, p);
-    tile->unit = 2 / scores.scale / p->screen_scale;
+    /* Where a row overflows, nothing is known of the others either. */
+    const int known = scores.scale > 0;
+    tile->unit = known ? 2 / scores.scale / p->screen_scale : 0;
     EACH(v, VECTORS) {
         const vec norm = V_SQRT(tile->norm2[v]) * V_SET1(scores.scale * p->centroid_lost);
         const vec lost = V_SQRT(scores.lost2[v]) * V_SET1(p->row_lost);
-        tile->error[v] = (norm + lost + V_SET1(p->screen_error)) * V_SET1(tile->unit);
+        const vec error = (norm + lost + V_SET1(p->screen_error)) * V_SET1(tile->unit);
+        tile->error[v] = known ? error : V_SET1((real)INFINITY);
         const ints label = scores.group[v] * GROUP + (scores.best[v] & (int32_t)TAG_MASK);
         tile->best[v] = NAME(v_from_ints)(scores.best[v]);
         tile->second[v] = NAME(v_from_ints)(scores.second[v]);

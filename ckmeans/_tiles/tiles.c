@@ -17,6 +17,7 @@
 #define lowest_bit(bits) __builtin_ctz(bits)
 #else
 #define INLINE static inline
+#define NOINLINE
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #define UNROLL_4
 #define prefetch(address) ((void)(address))
