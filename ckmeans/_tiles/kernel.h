@@ -511,8 +511,8 @@ static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdi
     return i;
 }
 
-/* The listed rows by reals, a tile at a time, for d <= BLOCK_COLUMNS; returns how many are undecided
- * then, and lists them. A few would not be worth a tile, and remain. */
+/* The listed rows by reals, a tile at a time, for d <= BLOCK_COLUMNS; returns how many are still
+ * undecided, and lists them. A few would not be worth a tile, and remain. */
 static ptrdiff_t NAME(rescore)(const real *X, const steps *by, const packed_centroids *p,
                                const answers *to, int32_t *listed, ptrdiff_t count)
 {
