@@ -16,6 +16,9 @@ static double uniform(void)
     return (double)(state >> 11) / 9007199254740992.0 - 0.5;
 }
 
+/* Rows that integers may leave to the caller: an eighth of a tile. */
+static ptrdiff_t left_by_integers = 0;
+
 #define NEW(type, count) ((type *)calloc((size_t)(count), sizeof(type)))
 
 #define DRIVER(S, real)                                                                            \
@@ -116,7 +119,7 @@ static double uniform(void)
         if (d < CKM_LONG) wrong += tiles_##S(columns, 1, n, n, packed, labels, squares, &open);    \
         wrong += sums_##S(X, n, d, c, k, labels, squares) + reads_##S(X, n, d, type);              \
         free(X), free(columns), free(c), free(shift), free(squares), free(labels), free(packed);   \
-        if (!wrong && (open <= 6 || open * 20 <= n)) return 0; /* an eighth of a tile may be */    \
+        if (!wrong && (open * 20 <= n + 40 || open <= left_by_integers)) return 0;                 \
         printf("%s n=%td d=%td k=%td: %td undecided, %td wrong\n", #S, n, d, k, open, wrong);      \
         return 1;                                                                                  \
     }
@@ -186,6 +189,7 @@ static void *check_all(void *_)
     (void)_;
     failed = ckm_simd_choose(getenv("CKMEANS_SIMD")) != 0;
     printf("SIMD level: %s\n", ckm_simd_name());
+    if (!strcmp(ckm_simd_name(), "avx512vnni")) left_by_integers = 6;
     for (size_t i = 0; i < LENGTH(shapes); i++)
         failed |= check(shapes[i][0], shapes[i][1], shapes[i][2]);
     for (size_t n = 0; n < LENGTH(ns); n++)

@@ -82,7 +82,6 @@ typedef struct {
     vec error[VECTORS];
 } tile_state;
 
-
 /* screen.h: rows and centroids as integers. */
 #define SCREENS (VECTOR_BYTES == 64)
 #define SCREEN_GROUPS ((ptrdiff_t)12) /* whose scores fit on the stack */
@@ -478,12 +477,10 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
         }
         if (open)
             n_undecided = NAME(append_undecided)(undecided, n_undecided, i, n, upper, lower);
-        if (to->least2) memcpy(to->least2 + i, least, (size_t)n * sizeof *least);
-        if (n < TILE) memcpy(to->labels + i, short_labels, (size_t)n * sizeof *short_labels);
-        if (to->upper2 && n < TILE) {
-            memcpy(to->upper2 + i, short_upper, (size_t)n * sizeof *upper);
-            memcpy(to->lower2 + i, short_lower, (size_t)n * sizeof *lower);
-        }
+        if (n < TILE)
+            NAME(give)(to, i, n, labels, least, upper, lower);
+        else if (to->least2)
+            memcpy(to->least2 + i, least, sizeof least);
     }
     return n_undecided;
 }

@@ -122,11 +122,11 @@ static void NAME(pack_screen)(packed_centroids *p, const double *centroids, cons
     const ptrdiff_t k = p->k, d = p->d, n_pairs = (d + 1) / 2;
     const double scale = LONGEST / sqrt((double)p->radius2);
     double most_lost2 = 0;
-    p->screen_scale = (real)scale;
     if (!(p->radius2 > REAL_MIN * 0x1p40 && p->radius2 < REAL_MAX * 0x1p-40)) {
         p->screen_at = 0;
         return;
     }
+    p->screen_scale = (real)scale;
     int32_t *group = (int32_t *)((real *)p + p->screen_at);
     memset(group, 0, (size_t)(p->n_groups * GROUP * (2 + n_pairs)) * sizeof *group);
     for (ptrdiff_t j = 0; j < p->n_groups * GROUP; j++) {
