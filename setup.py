@@ -50,6 +50,7 @@ setup(
     ext_modules=[
         extension("_lloyd", "ckmeans/_tiles/tiles.c"),
         extension("_source"),
+        extension("_distinct"),
         extension("_bounds"),
         extension("_seeding"),
         extension("_optimal_1d"),

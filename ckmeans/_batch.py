@@ -12,7 +12,7 @@ import numpy as np
 from ckmeans import _team
 from ckmeans import _validation as valid
 from ckmeans._bounds import Sweep
-from ckmeans._iterate import SMALL, Limits, Problem, Run, lloyd
+from ckmeans._iterate import SMALL, Limits, Run, lloyd, problem_of
 from ckmeans._kmeans import lower_inertia, starts
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
@@ -275,12 +275,12 @@ class Batch:
         rows = Rows(self.X[i])
         shift = self.tol * rows.mean_variance() if self.tol else 0.0
         limits = Limits(self.max_iter, shift, math.inf, None, self.n_init)
-        problem = Problem(rows, None, None, n_threads)
+        problem = problem_of(rows, None, self.k, None, n_threads)
         rng = self.children.generator(i) if self.children else None
         init = self.init if self.children else np.array(self.init[i])
         best: Run | None = None
         inertias: list[float] = []
-        for start in starts(rows, self.k, rng, None, init, self.n_init, n_threads):
+        for start in starts(problem, self.k, rng, init, self.n_init):
             run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
             inertias.append(run.inertia)
             best = lower_inertia(best, run)
@@ -288,7 +288,8 @@ class Batch:
         if best.too_few_points:
             self.too_few.append(i)
         out = self.result
-        out.centroids[i], out.labels[i], out.sizes[i] = best.centroids, best.labels, best.sizes
+        out.centroids[i], out.sizes[i] = best.centroids, best.sizes
+        out.labels[i] = problem.labels_of_all(best.labels)
         out.inertia[i], out.n_iter[i], out.converged[i] = best.inertia, best.n_iter, best.converged
         out.cluster_inertias[i], out.run_inertias[i] = best.cluster_inertias, inertias
 

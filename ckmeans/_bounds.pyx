@@ -23,6 +23,17 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._source cimport Source, ckm_source
 
+cdef extern from *:
+    """
+    #if defined(_MSC_VER) && !defined(__clang__)
+    #include <intrin.h>
+    #define CKM_NEXT(at) _InterlockedExchangeAdd((volatile long *)(at), 1)
+    #else
+    #define CKM_NEXT(at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED)
+    #endif
+    """
+    int32_t next_of "CKM_NEXT"(int32_t* at) noexcept nogil    # 0, 1, ... whichever thread asks
+
 # Take the labels as they are; assign all; and set their bounds; assign what bounds leave open.
 GIVEN, PLAIN, BOUND, FILTER = 0, 1, 2, 3
 
@@ -35,7 +46,6 @@ cdef enum:
     GATHERED = 1 << 12
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
-    MANY = 48 << 22               # products from which 48 segments are worth it
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
 
 cdef struct Plan:
@@ -47,6 +57,7 @@ cdef struct Plan:
     Py_ssize_t row_step, column_step
     const char* X                 # the same where the rows are packed, `row_step` apart; or NULL
     const double* weight          # (n,) or NULL
+    bint anew                     # all rows are added up in each iteration
     const double* reference       # (d,)
     const double* centroids       # (k, d)
     int32_t* labels               # (n,)
@@ -318,17 +329,21 @@ cdef void move_changed(
     """Move the block's rows w.rows from the totals of w.before to those of their labels."""
     cdef Py_ssize_t i, m, done = 0
     cdef const int32_t* rows = w.rows
+    cdef const double* weight = NULL if p.weight == NULL else w.squares
     if p.X != NULL:
         move_rows(<const real*> p.X + first * p.row_step, p.row_step, p.d, rows, count, w.before,
-                  p.labels + first, p.reference, totals)
+                  p.labels + first, p.weight + first if p.weight != NULL else NULL, p.reference,
+                  totals)
         return
     while done < count:
         m = min(p.gathered, count - done)
         for i in range(m):
             w.own[i] = w.before[rows[done + i]]
             w.found[i] = p.labels[first + rows[done + i]]
+            if p.weight != NULL:
+                w.squares[i] = p.weight[first + rows[done + i]]
         move_rows(converted(p, first, rows + done, m, w, _), p.d, p.d, <const int32_t*> NULL, m,
-                  w.own, w.found, p.reference, totals)
+                  w.own, w.found, weight, p.reference, totals)
         done += m
 
 
@@ -370,7 +385,7 @@ cdef void sweep_rows(
                 count = assign_block(p, first, m, w, _)
             comparisons[0] += m * p.k
         changed[0] += count
-        if p.weight != NULL:
+        if p.anew:
             add_all(p, first, m, w, p.reference, 0, totals, _)
             memset(touched, 1, p.k)
         elif count:
@@ -414,11 +429,12 @@ cdef class Sweep:
     Segments are cut by n, d and k alone and their totals are added in order, so that the sums
     have the same bits whichever threads work on them. Only rows that change their label move
     between the totals (weighted rows are added anew, since a large weight that leaves would take
-    the small ones' digits with it). Residuals are sums of x - c over each cluster: as exact far
+    the small ones' digits with it; unless the weights count equal rows). Residuals are sums of x - c over each cluster: as exact far
     from the origin as for centred data.
     """
     cdef Plan plan
     cdef bint single, measured
+    cdef int32_t begun                # segments
     cdef readonly Py_ssize_t segment_rows, n_segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
@@ -431,8 +447,8 @@ cdef class Sweep:
     cdef double[::1] partial, residues, gap
     cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
 
-    def __init__(self, Source source, weight, reference, bint keep_bounds):
-        """weight: (n,) float64 or None; reference: (d,)."""
+    def __init__(self, Source source, weight, reference, bint keep_bounds, bint counts=False):
+        """weight: (n,) float64 or None; reference: (d,); counts: the weights are."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t itemsize = 4 if source.single else 8
         cdef const double[::1] weight_view
@@ -442,6 +458,7 @@ cdef class Sweep:
         self.read_from(source)
         p.before = NULL
         p.weight = NULL
+        p.anew = weight is not None and not counts
         if weight is not None:
             weight_view = weight
             p.weight = &weight_view[0]
@@ -516,10 +533,10 @@ cdef class Sweep:
 
     cdef int cut(self, Py_ssize_t k) except -1:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
-        where their totals are large or handing them out takes as long as the work."""
+        where their totals are large."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
-        cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 and p.n * k * p.d >= MANY else 16
+        cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
         self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
         if p.n * p.d < 1 << 16:
             self.segment_rows = p.n
@@ -633,6 +650,18 @@ cdef class Sweep:
                     self.gap[j] = sqrt(bounds2[1, j]) / 2 * inward
         return 0
 
+    def assign_rest(self):
+        """Assign the segments that no thread has begun since the last aim()."""
+        cdef Scratch scratch = self.scratch()
+        cdef Py_ssize_t segment, size = self.segment_rows
+        with nogil:
+            segment = next_of(&self.begun)
+            while segment < self.n_segments:
+                self.sweep_segment(segment, segment * size, min(self.plan.n, (segment + 1) * size),
+                                   &scratch.work)
+                segment = next_of(&self.begun)
+        self.scratches.append(scratch)
+
     def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Assign rows first..last-1 of a segment and move those that change.
 
@@ -669,23 +698,39 @@ cdef class Sweep:
         """Prepare add(); the bounds stay those of the last assignment."""
         cdef Plan* p = &self.plan
         self.kept = (self.kept[0], self.kept[1], centroids)
+        self.begun = 0
         p.centroids = &centroids[0, 0]
         if self.residues is None:
             self.residues = np.zeros(self.n_segments * p.k * (p.d + 2))
 
     def add(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Add rows first..last-1 of a segment to the residuals."""
-        cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
-        cdef double* residues = &self.residues[segment * p.k * (p.d + 2)]
         with nogil:
-            if self.single:
-                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, residues,
-                        <float> 0)
-            else:
-                add_all(p, first, last - first, &scratch.work, p.centroids, p.d, residues,
-                        <double> 0)
+            self.add_segment(segment, first, last, &scratch.work)
         self.scratches.append(scratch)
+
+    def add_rest(self):
+        """Add the segments that no thread has begun since the last aim_residuals()."""
+        cdef Scratch scratch = self.scratch()
+        cdef Py_ssize_t segment, size = self.segment_rows
+        with nogil:
+            segment = next_of(&self.begun)
+            while segment < self.n_segments:
+                self.add_segment(segment, segment * size, min(self.plan.n, (segment + 1) * size),
+                                 &scratch.work)
+                segment = next_of(&self.begun)
+        self.scratches.append(scratch)
+
+    cdef void add_segment(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Work* w
+    ) noexcept nogil:
+        cdef Plan* p = &self.plan
+        cdef double* residues = &self.residues[segment * p.k * (p.d + 2)]
+        if self.single:
+            add_all(p, first, last - first, w, p.centroids, p.d, residues, <float> 0)
+        else:
+            add_all(p, first, last - first, w, p.centroids, p.d, residues, <double> 0)
 
     def collect(self):
         """Add the segments' moves to the totals; returns how many rows changed their label and how
@@ -698,7 +743,7 @@ cdef class Sweep:
     cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j, s, width = p.d + 2, changed = 0
-        if p.weight != NULL:
+        if p.anew:
             memset(&self.total_view[0, 0], 0, p.k * width * sizeof(double))
         for s in range(self.n_segments):
             changed += self.counts[s, 0]

@@ -83,7 +83,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     valid.check_weighted(rows, weight, n_threads)
     limited = [options[name] for name in ("n_init", "max_iter", "tol", "max_seconds", "callback")]
     limits = checked_limits(rows, *limited)
-    problem = problem_of(rows, weight, valid.pruning(options["algorithm"]), n_threads)
+    prune = valid.pruning(options["algorithm"])
+    problem = problem_of(rows, weight, ks[-1], prune, n_threads)
     refine = valid.refinement(options["refine"])
     rng = valid.generator(seed)
 
@@ -91,7 +92,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     if column:
         seedings = [column.optimum(ks[-1])]
     else:
-        found = starts(rows, ks[-1], rng, weight, init, limits.n_init, n_threads)
+        found = starts(problem, ks[-1], rng, init, limits.n_init)
         seedings = [start.centroids for start in found]
     some = Sample(rows, weight, ks[-1], rng)
     results: list[KMeansResult] = []
@@ -109,7 +110,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
-        results.append(finished(problem, best, best.stopped, run_inertias, limits.n_init))
+        stopped = best.stopped
+        results.append(finished(problem, best, stopped, run_inertias, limits.n_init, last=False))
         smaller = best
     # What is left of a rise is the rounding of equal inertias.
     inertias = np.minimum.accumulate([result.inertia for result in results])

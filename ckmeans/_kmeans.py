@@ -133,10 +133,10 @@ def kmeans(
     refine = valid.refinement(refine)
     rng = valid.generator(seed, wanted=isinstance(init, str) or refine is not None)
 
-    problem = problem_of(rows, weight, prune, n_threads)
+    problem = problem_of(rows, weight, k, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
-    for start in starts(rows, k, rng, weight, init, limits.n_init, n_threads):
+    for start in starts(problem, k, rng, init, limits.n_init):
         run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
         inertias.append(run.inertia)
         best = lower_inertia(best, run)
@@ -153,11 +153,9 @@ def solved(rows: Rows, init: Any) -> bool:
     return rows.d == 1 and rows.norms is None and isinstance(init, str) and init == "k-means++"
 
 
-def starts(
-    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: Any, n_init: int,
-    n_threads: int,
-) -> Iterator[Start]:  # fmt: skip
+def starts(problem: Problem, k: int, rng: Any, init: Any, n_init: int) -> Iterator[Start]:
     """Where each run starts; a start without chance in it comes once."""
+    rows, weight = problem.rows, problem.weight
     if not isinstance(init, str):
         if rows.scale is not None:
             valid.check_standardised(Rows(init, rows.offset, rows.scale), "init")
@@ -168,7 +166,7 @@ def starts(
         yield Start(Column(rows, weight).optimum(k))
     else:
         for _ in range(n_init):
-            yield starting_rows(rows, k, rng, weight, init, n_threads)
+            yield starting_rows(rows, k, rng, weight, init, problem.n_threads)
 
 
 def checked_limits(
@@ -187,9 +185,11 @@ def lower_inertia(best: Run | None, run: Run) -> Run:
 
 
 def finished(
-    problem: Problem, best: Run, stopped: bool, inertias: list[float], n_init: int
-) -> KMeansResult:
-    """The result of the best run, with a warning where clusters had to stay empty."""
+    problem: Problem, best: Run, stopped: bool, inertias: list[float], n_init: int,
+    last: bool = True,
+) -> KMeansResult:  # fmt: skip
+    """The result of the best run, with a warning where clusters had to stay empty; `last`: the
+    problem is not used any more."""
     if len(inertias) == 1 and not stopped:
         inertias = inertias * n_init
     k = len(best.centroids)
@@ -207,7 +207,7 @@ def finished(
         best = reassigned(problem, best, rows.computed(centroids))
     return KMeansResult(
         centroids=centroids,
-        labels=best.labels,
+        labels=problem.labels_of_all(best.labels, last),
         inertia=best.inertia,
         n_iter=best.n_iter,
         converged=best.converged and not stopped,

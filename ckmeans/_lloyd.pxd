@@ -90,7 +90,8 @@ cdef Py_ssize_t changed_rows(
 
 cdef void move_rows(
     const real* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-    const int32_t* before, const int32_t* after, const double* reference, double* totals,
+    const int32_t* before, const int32_t* after, const double* weight, const double* reference,
+    double* totals,
 ) noexcept nogil
 
 cdef void add_rows(

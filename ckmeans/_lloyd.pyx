@@ -91,10 +91,10 @@ cdef extern from "_tiles/tiles.h" nogil:
                            Py_ssize_t stride, Py_ssize_t k, double* out)
     void ckm_move_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
                       Py_ssize_t count, const int32_t* before, const int32_t* after,
-                      const double* shift, double* totals)
+                      const double* weight, const double* shift, double* totals)
     void ckm_move_f64(const double* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
                       Py_ssize_t count, const int32_t* before, const int32_t* after,
-                      const double* shift, double* totals)
+                      const double* weight, const double* shift, double* totals)
     void ckm_add_f32(const float* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t m,
                      const int32_t* labels, const double* weight, const double* base,
                      Py_ssize_t base_stride, double* totals)
@@ -324,13 +324,14 @@ cdef void move_rows(
     const real* X, Py_ssize_t step, Py_ssize_t d,                     # in   (n, d), `step` apart
     const int32_t* rows, Py_ssize_t count,                            # in   (count,) or NULL
     const int32_t* before, const int32_t* after,                      # in   (n,) labels, -1: none
+    const double* weight,                                             # in   (n,) or NULL
     const double* reference, double* totals,                          # in   (d,); in/out (k, d + 2)
 ) noexcept nogil:
     """Move the chosen rows' differences to the reference, and their mass, between clusters."""
     if real is float:
-        ckm_move_f32(X, step, d, rows, count, before, after, reference, totals)
+        ckm_move_f32(X, step, d, rows, count, before, after, weight, reference, totals)
     else:
-        ckm_move_f64(X, step, d, rows, count, before, after, reference, totals)
+        ckm_move_f64(X, step, d, rows, count, before, after, weight, reference, totals)
 
 
 cdef void add_rows(

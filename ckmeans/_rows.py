@@ -101,6 +101,12 @@ class Rows:
         """Chosen rows as they are computed, in float64."""
         return Rows(self[index])
 
+    def of(self, values: np.ndarray) -> Rows:
+        """Rows of values that are computed with as they are, in the units of these."""
+        rows = Rows(values)
+        rows.offset, rows.scale, rows.norms = self.offset, self.scale, self.norms
+        return rows
+
     def first_bad(self, limit: float, n_threads: int) -> tuple[int, int] | None:
         """Row and column of the first element of X that is not within +-limit; NaN is not."""
         if self.n == self.block_rows:

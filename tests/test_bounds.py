@@ -420,32 +420,37 @@ from ckmeans import _team, kmeans
 def peak():
     with open("/proc/self/status") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-n, dtype, algorithm, init = 2_000_000, *sys.argv[1:]
+n, dtype, algorithm, init, share = 2_000_000, *sys.argv[1:]
 rng = np.random.default_rng(0)
 X = rng.random((n, 3), np.dtype(dtype)) if dtype[0] == "f" else rng.integers(0, 99, (n, 3), dtype)
-init = X[:8].astype(float) if init == "given" else init
-kmeans(X[:5000], 8, 0, init=init, algorithm=algorithm)
+if share < "1":
+    X = X[np.arange(n) % int(n * float(share))]
+k = 16
+init = X[:k].astype(float) if init == "given" else init
+kmeans(X[:5000], k, 0, init=init, algorithm=algorithm)
 _team.each(lambda task: None, [(0,), (1,)], 2)  # threads are no part of it
 before = peak()
-kmeans(X, 8, 0, init=init, algorithm=algorithm, max_iter=4)
+kmeans(X, k, 0, init=init, algorithm=algorithm, max_iter=4)
 print((peak() - before) / n)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
-    ("dtype", "algorithm", "init"),
+    ("dtype", "algorithm", "init", "share_of_distinct_rows"),
     [
-        ("f4", "hamerly", "given"),
-        ("u1", "hamerly", "given"),
-        ("f8", "lloyd", "given"),
-        ("f8", "hamerly", "given"),
-        ("f4", "hamerly", "k-means++"),
+        ("f4", "hamerly", "given", "1"),
+        ("u1", "hamerly", "given", "1"),
+        ("f8", "lloyd", "given", "1"),
+        ("f8", "hamerly", "given", "1"),
+        ("f4", "hamerly", "k-means++", "1"),
+        ("f4", "hamerly", "k-means++", "0.38"),
+        ("f8", "hamerly", "k-means++", "0.38"),
     ],
 )  # fmt: skip
-def test_memory_beyond_the_rows(dtype, algorithm, init):
+def test_memory_beyond_the_rows(dtype, algorithm, init, share_of_distinct_rows):
     run = subprocess.run(
-        [sys.executable, "-c", PEAK, dtype, algorithm, init],
+        [sys.executable, "-c", PEAK, dtype, algorithm, init, share_of_distinct_rows],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

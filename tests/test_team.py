@@ -244,14 +244,18 @@ def problem():
     return np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 
 
-def test_segments_are_shared_between_threads(threads_for_all, monkeypatch, problem):
+@pytest.mark.parametrize("uninterrupted", (1 << 29, 1))
+def test_segments_are_shared_between_threads(threads_for_all, monkeypatch, problem, uninterrupted):
+    """In one call on each thread, or in long iterations one by one."""
+    monkeypatch.setattr("ckmeans._iterate.UNINTERRUPTED", uninterrupted)
     each, ids = _team.each, set()
 
     def noted(function, tasks, n_threads):
         meeting = threading.Barrier(2)
 
         def task(*arguments):
-            if len(tasks) == 3 and arguments[0] < 2:  # the first two segments, at the same time
+            one_by_one = len(tasks) == 3 and arguments[0] < 2  # the first two, at the same time
+            if one_by_one if uninterrupted == 1 else tasks == [(), ()]:
                 meeting.wait(SOON)
                 ids.add(threading.get_ident())
             yield from function(*arguments) or ()

@@ -66,7 +66,7 @@ static int fast_integers = 0;
     } table_##suffix;                                                                              \
     typedef struct {                                                                               \
         void (*move)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,               \
-                     const int32_t *, const int32_t *, const double *, double *);                  \
+                     const int32_t *, const int32_t *, const double *, const double *, double *);  \
         void (*add)(const real *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *,                \
                     const double *, const double *, ptrdiff_t, double *);                          \
     } update_##suffix;
@@ -375,10 +375,10 @@ static void restore_mode(float_mode before) { (void)before; }
     }                                                                                              \
     void ckm_move_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,        \
                            ptrdiff_t count, const int32_t *from, const int32_t *to,                \
-                           const double *shift, double *totals)                                    \
+                           const double *weight, const double *shift, double *totals)              \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->update_##suffix->move(X, step, d, rows, count, from, to, shift, totals);           \
+        chosen->update_##suffix->move(X, step, d, rows, count, from, to, weight, shift, totals);   \
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_add_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m,                 \

@@ -113,12 +113,13 @@ ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, 
  *
  * move: takes `count` rows of X (., d), which are `step` reals apart, those with the indices `rows`
  * or, if NULL, the first, from cluster from[row], none if negative, to cluster to[row], as x -
- * shift and mass 1. The inertia column keeps its values. */
+ * shift and mass 1, times weight[row] unless that is NULL. The inertia column keeps its values. */
 void ckm_move_f32(const float *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                  const int32_t *from, const int32_t *to, const double *shift, double *totals);
-void ckm_move_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
-                  ptrdiff_t count, const int32_t *from, const int32_t *to, const double *shift,
+                  const int32_t *from, const int32_t *to, const double *weight, const double *shift,
                   double *totals);
+void ckm_move_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                  ptrdiff_t count, const int32_t *from, const int32_t *to, const double *weight,
+                  const double *shift, double *totals);
 
 /* add: each of m rows X (m, d), `step` apart, as x - base[label * base_stride ...], its weight (1
  * each for NULL; rows of weight 0 are left out) and its weighted squared length. */

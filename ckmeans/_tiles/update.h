@@ -253,14 +253,14 @@ INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t
 
 INLINE void NAME(move_all)(const real *X, ptrdiff_t d, ptrdiff_t step, const int32_t *rows,
                            ptrdiff_t count, const int32_t *from, const int32_t *to,
-                           const double *shift, double *totals)
+                           const double *weight, const double *shift, double *totals)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t r = rows ? rows[i] : i;
         row_group g = {
             .x = X + r * step,
             .d = d,
-            .weight = NULL,
+            .weight = weight ? weight + r : NULL,
             .base = shift,
             .to = totals + to[r] * (d + 2),
         };
@@ -300,13 +300,19 @@ static int NAME(all_join)(const int32_t *rows, ptrdiff_t count, const int32_t *f
     }
 
 static void NAME(move)(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
-                       ptrdiff_t count, const int32_t *from, const int32_t *to, const double *shift,
-                       double *totals)
+                       ptrdiff_t count, const int32_t *from, const int32_t *to,
+                       const double *weight, const double *shift, double *totals)
 {
-    if (NAME(all_join)(rows, count, from))
-        FOR_COLUMNS(NAME(join_all), d, step, count, to, NULL, shift, 0, totals, 0)
-    else
-        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, shift, totals)
+    if (NAME(all_join)(rows, count, from)) {
+        if (weight)
+            FOR_COLUMNS(NAME(join_all), d, step, count, to, weight, shift, 0, totals, 0)
+        else
+            FOR_COLUMNS(NAME(join_all), d, step, count, to, NULL, shift, 0, totals, 0)
+    } else if (weight) {
+        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, weight, shift, totals)
+    } else {
+        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, NULL, shift, totals)
+    }
 }
 
 static void NAME(add)(const real *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m,
