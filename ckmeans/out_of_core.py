@@ -2,8 +2,8 @@
 
 Each iteration reads the rows once, a piece at a time, one piece ahead. The segments, and the moves
 between their sums, are those of `ckmeans.kmeans`: from the same start the result has the same bits
-as in memory, unless rows are computed with once there because they repeat. Labels lie in a temporary
-file, so that memory does not grow with the rows.
+as in memory, unless rows are computed with once there because they repeat. Labels lie in a
+temporary file, so that memory does not grow with the rows.
 """
 
 from __future__ import annotations
