@@ -80,9 +80,9 @@ def fewest_distinct(rows: Rows, most: int) -> float:
     them (Chao, "Nonparametric estimation of the number of classes in a population", Scandinavian
     Journal of Statistics 11 (1984) 265-270).
 
-    They are so many that of `most` distinct rows, all equally frequent, about four occur twice.
+    They are so many that of `most` distinct rows, all equally frequent, about two occur twice.
     """
-    some = rows.subset(scattered(math.isqrt(8 * most), rows.n))
+    some = rows.subset(scattered(math.isqrt(4 * most), rows.n))
     distinct, numbers = Distinct(some.source, some.n), np.empty(some.n, dtype=np.int32)
     distinct.number(0, numbers)
     times = sums(numbers, distinct.count)
@@ -95,4 +95,5 @@ def scattered(size: int, n: int) -> np.ndarray:
     x = np.arange(size, dtype=np.uint64)
     for _ in range(2):
         x = (x ^ (x >> np.uint64(32))) * ODD
-    return np.unique((x >> np.uint64(11)) % np.uint64(n)).astype(np.int64)
+    x = np.sort((x >> np.uint64(11)).astype(np.int64) % n)
+    return x[np.append(True, x[1:] != x[:-1])]  # half the time of np.unique
