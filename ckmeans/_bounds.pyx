@@ -16,23 +16,13 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from ckmeans._atomic cimport next_of
 from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, add_rows, assign_rows, changed_rows, ckm_drifts_f32, ckm_drifts_f64,
     decide_row, distances_of, filter_rows, move_rows, nearest_rows, own_squares, pack_centroids,
     packed_size, read_rows, real, sort_open_rows,
 )
 from ckmeans._source cimport Source, ckm_source
-
-cdef extern from *:
-    """
-    #if defined(_MSC_VER) && !defined(__clang__)
-    #include <intrin.h>
-    #define CKM_NEXT(at) _InterlockedExchangeAdd((volatile long *)(at), 1)
-    #else
-    #define CKM_NEXT(at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED)
-    #endif
-    """
-    int32_t next_of "CKM_NEXT"(int32_t* at) noexcept nogil    # 0, 1, ... whichever thread asks
 
 # Take the labels as they are; assign all; and set their bounds; assign what bounds leave open.
 GIVEN, PLAIN, BOUND, FILTER = 0, 1, 2, 3

@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from ckmeans._atomic cimport next_of
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, ckm_csr, ckm_drifts_f32, filter_rows, sparse_error, sparse_nearest,
     sparse_pack, sparse_packed_size, sparse_products, sparse_squares,
@@ -425,6 +426,7 @@ cdef class CsrSweep:
     cdef Csr rows
     cdef ckm_drifts_f32 drifts
     cdef readonly Py_ssize_t segment_rows, n_segments
+    cdef int32_t begun                # segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
     cdef object weight, bounds_at, scratches, centroids
@@ -483,6 +485,7 @@ cdef class CsrSweep:
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
         self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
+        self.begun = 0
         if mode == C_FILTER:
             self.measure_moves(centroids, self.bounds_at)
         with nogil:
@@ -532,20 +535,37 @@ cdef class CsrSweep:
         """Assign rows first..last-1 of a segment; different ones may be worked on at the same
         time."""
         cdef Scratch s = self.scratch()
-        cdef Py_ssize_t m, count
         with nogil:
-            while first < last:
-                m = min(<Py_ssize_t> ROWS, last - first)
-                if self.mode == C_FILTER:
-                    count = filter_rows(&self.label_view[first], m, &self.drifts,
-                                        &self.upper[first], &self.lower[first], s.rows)
-                    self.settle(first, s.rows, count, s)
-                else:
-                    count = m
-                    self.settle(first, NULL, m, s)
-                self.comparisons[segment] += count * self.k
-                first += m
+            self.sweep_segment(segment, first, last, s)
         self.scratches.append(s)
+
+    def assign_rest(self):
+        """Assign the segments that no thread has begun since the last aim()."""
+        cdef Scratch s = self.scratch()
+        cdef Py_ssize_t segment, size = self.segment_rows
+        with nogil:
+            segment = next_of(&self.begun)
+            while segment < self.n_segments:
+                self.sweep_segment(segment, segment * size,
+                                   min(self.rows.c.n, (segment + 1) * size), s)
+                segment = next_of(&self.begun)
+        self.scratches.append(s)
+
+    cdef void sweep_segment(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Scratch s
+    ) noexcept nogil:
+        cdef Py_ssize_t m, count
+        while first < last:
+            m = min(<Py_ssize_t> ROWS, last - first)
+            if self.mode == C_FILTER:
+                count = filter_rows(&self.label_view[first], m, &self.drifts,
+                                    &self.upper[first], &self.lower[first], s.rows)
+                self.settle(first, s.rows, count, s)
+            else:
+                count = m
+                self.settle(first, NULL, m, s)
+            self.comparisons[segment] += count * self.k
+            first += m
 
     cdef void settle(
         self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Scratch s

@@ -5,6 +5,10 @@ from numpy.typing import NDArray
 
 from ckmeans._source import Source
 
+def codes_of(X: NDArray[np.float64]) -> NDArray[np.uint64]: ...
+def codes_of_csr(
+    values: NDArray[np.float64], columns: NDArray[np.int64], starts: NDArray[np.int64]
+) -> NDArray[np.uint64]: ...
 def sums(
     numbers: NDArray[np.int32], count: int, weight: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]: ...

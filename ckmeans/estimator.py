@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Names of scikit-learn for what is another way to the same labels here.
 ALGORITHMS = {"auto": "auto", "lloyd": "lloyd", "elkan": "auto", "hamerly": "hamerly"}
+ORDERED = 1 << 18  # elements, zeros too, of rows that are put in an order of their own
 
 
 class CentroidEstimator(
@@ -236,8 +238,9 @@ class KMeans(CentroidEstimator):
 
     Notes
     -----
-    Integer weights are equivalent to repeated rows in the objective, in the means and in the law of
-    the starts; but which rows a random state draws depends on the order of the rows.
+    Integer weights are equivalent to repeated rows, in the objective, the means and the law of the
+    starts. Up to 2^18 elements of X, k-means++ draws from the rows in an order of their own: then a
+    random state also draws the same, for them and in whatever order the rows come.
 
     Examples
     --------
@@ -315,6 +318,9 @@ class KMeans(CentroidEstimator):
         rows = self._checked(X, reset=True)
         k = self._clusters(rows.shape[0])
         weight = as_weights(sample_weight, rows.shape[0])
+        order = self._order(rows)
+        if order is not None:
+            rows, weight = rows[order], None if weight is None else weight[order]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", valid.ConvergenceWarning)
             best = min(self._results(rows, k, weight), key=lambda result: result.inertia)
@@ -323,7 +329,19 @@ class KMeans(CentroidEstimator):
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
+        if order is not None:
+            labels = np.empty_like(best.labels)
+            labels[order] = best.labels
+            best = replace(best, labels=labels)
         return self._keep_result(best, dtype_like(rows))
+
+    def _order(self, rows: Any) -> np.ndarray | None:
+        """The order in which k-means++ draws from few rows; None for that in which they come."""
+        size = rows.shape[0] * rows.shape[1]
+        if not (isinstance(self.init, str) and self.init == "k-means++") or size > ORDERED:
+            return None
+        valid.finite_rows(rows, metric=self.metric)  # which tells where a value is bad
+        return order_of(rows)
 
     def _keep_result(self, best: KMeansResult, dtype: Any) -> Self:
         if not best.sizes.all():
@@ -425,6 +443,18 @@ def given_centers(init: Any, k: int, d: int) -> np.ndarray:
             f"features of the data {d}."
         )
     return centers
+
+
+def order_of(rows: Any) -> np.ndarray:
+    """Indices of the rows in an order that only their values tell, equal ones in turn."""
+    from ckmeans._distinct import codes_of, codes_of_csr
+
+    if valid.is_sparse(rows):
+        rows = rows.tocsr(copy=True)
+        rows.sum_duplicates()
+        places = (part.astype(np.int64) for part in (rows.indices, rows.indptr))
+        return np.argsort(codes_of_csr(rows.data.astype(np.float64), *places))
+    return np.argsort(codes_of(np.ascontiguousarray(rows, np.float64)))
 
 
 def report_briefly(progress: Progress) -> None:
