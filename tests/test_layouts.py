@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import sys
+from functools import cache
 
 import numpy as np
 import oracle
@@ -53,19 +54,16 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("d", (1, 2, 3, 4, 5, 8, 9, 17, 64, 127, 128, 131))
-def test_bits_do_not_depend_on_the_layout(d, dtype, layout, level):
+@cache
+def problems(level, d, dtype, repeat):
+    """Rows and options, the result of a copy of them, and its labels by brute force: once for all
+    layouts."""
     rng = np.random.default_rng(d)
+    found = []
     for n, k in ((1, 1), (50, 3), (103, 9), (401, 67)):
         X = rng.normal(size=(n, d)).astype(dtype)
-        if layout == "rows that repeat":
-            laid_out = np.broadcast_to(X[:1], X.shape)
-            X = laid_out.copy()
-        else:
-            laid_out = LAYOUTS[layout](X)
+        if repeat:
+            X = np.repeat(X[:1], n, axis=0)
         start = X[:k] + rng.normal(size=(k, d)) / 100
         weight = rng.uniform(0.5, 2, n)
         for options in (
@@ -74,8 +72,20 @@ def test_bits_do_not_depend_on_the_layout(d, dtype, layout, level):
             {"sample_weight": weight},
         ):
             options = {"init": start, "max_iter": 3} | options
-            result = kmeans(laid_out, k, **options)
-            oracle.assert_same_bits(result, kmeans(X, k, **options))
-            labels = oracle.nearest(X, result.centroids)
-            np.testing.assert_array_equal(result.labels, labels)
-            np.testing.assert_array_equal(result.predict(laid_out), labels)
+            expected = kmeans(X, k, **options)
+            found.append((X, k, options, expected, oracle.nearest(X, expected.centroids)))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("d", (1, 2, 3, 4, 5, 8, 9, 17, 64, 127, 128, 131))
+def test_bits_do_not_depend_on_the_layout(d, dtype, layout, level):
+    repeat = layout == "rows that repeat"
+    for X, k, options, expected, labels in problems(level, d, dtype, repeat):
+        laid_out = np.broadcast_to(X[:1], X.shape) if repeat else LAYOUTS[layout](X)
+        result = kmeans(laid_out, k, **options)
+        oracle.assert_same_bits(result, expected)
+        np.testing.assert_array_equal(result.labels, labels)
+        np.testing.assert_array_equal(result.predict(laid_out), labels)

@@ -1,7 +1,7 @@
 """The tiles by themselves: labels of a float64 brute force, under bounds that hold exactly."""
 
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import oracle
@@ -190,18 +190,21 @@ def test_every_place_in_a_group_wins_and_ties_go_to_the_lowest(level, dtype):
             np.testing.assert_array_equal(labels, np.repeat(np.arange(k), 3))
 
 
-def exact_squares(X, centroids):
-    """The squared distances as rational numbers."""
+@lru_cache(256)
+def exact_squares(*which):
+    """The squared distances of a problem as rational numbers."""
+    X, centroids, _, _ = problem(*which)
     rationals = np.vectorize(Fraction, otypes=[object])
     differences = rationals(X.astype(float))[:, None] - rationals(centroids)
     return (differences * differences).sum(axis=2)
 
 
-def assert_bounds_hold(X, centroids, shift):
+def assert_bounds_hold(which, shift):
+    X, centroids, _, _ = problem(*which)
     labels, upper2, lower2 = assigned(X, centroids, shift)
     sums = oracle.squares(X, centroids)
     reversed_sums = oracle.squares(X[:, ::-1], centroids[:, ::-1])
-    for squares in (exact_squares(X, centroids), sums, reversed_sums):
+    for squares in (exact_squares(*which), sums, reversed_sums):
         for row, label, upper, lower in zip(squares, labels, upper2, lower2, strict=True):
             assert row[label] <= float(upper)
             assert all(float(lower) <= other for j, other in enumerate(row) if j != label)
@@ -212,8 +215,9 @@ def assert_bounds_hold(X, centroids, shift):
     dtype=st.sampled_from([np.float32, np.float64]), shifted=st.integers(0, 2),
 )  # fmt: skip
 def test_bounds_hold_exactly(level, kind, n, d, k, dtype, shifted):
-    X, centroids, _, _ = problem(kind, n, d, k, dtype)
-    assert_bounds_hold(X, centroids, shifts(X, centroids)[shifted])
+    which = kind, n, d, k, dtype
+    X, centroids, _, _ = problem(*which)
+    assert_bounds_hold(which, shifts(X, centroids)[shifted])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -222,8 +226,7 @@ def test_bounds_hold_exactly(level, kind, n, d, k, dtype, shifted):
 )
 def test_bounds_hold_exactly_in_many_columns(level, dtype, d, k):
     for kind in (normal, between, offset, half_units):
-        X, centroids, _, _ = problem(kind, 13, d, k, dtype)
-        assert_bounds_hold(X, centroids, np.zeros(d))
+        assert_bounds_hold((kind, 13, d, k, dtype), np.zeros(d))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
