@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 BAD_VALUE: Final[int]
 BAD_COLUMN: Final[int]
 UNSORTED: Final[int]
-WIDTH: Final[int]
 
 def plain_norms2(centroids: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def panels_of(centroids: NDArray[np.float64]) -> NDArray[np.float64]: ...
@@ -49,24 +48,19 @@ class Csr:
         norms2: NDArray[np.float64],
         squares: NDArray[np.float64],
     ) -> None: ...
+
+@final
+class Candidates:
+    def __new__(cls, rows: Csr, most: int) -> Self: ...
+    def aim(self, points: NDArray[np.int64]) -> None: ...
     def gains(
         self,
         first: int,
         last: int,
-        panels: NDArray[np.float64],
-        there: NDArray[np.uint8],
-        points: NDArray[np.int64],
         nearest: NDArray[np.float64],
         weight: NDArray[np.float64] | None,
         squares: NDArray[np.float64],
         gains: NDArray[np.float64],
-    ) -> None: ...
-    def place(
-        self,
-        panels: NDArray[np.float64],
-        there: NDArray[np.uint8],
-        rows: NDArray[np.int64],
-        clear: bool,
     ) -> None: ...
 
 @final

@@ -164,9 +164,9 @@ cdef Py_ssize_t sparse_nearest(
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil
 
-cdef void sparse_products(
-    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
-    double* products,
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
 ) noexcept nogil
 
 cdef void sparse_squares(

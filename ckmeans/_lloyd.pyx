@@ -142,8 +142,8 @@ cdef extern from "_tiles/tiles.h" nogil:
                                   Py_ssize_t count, const void* packed, float* scores,
                                   int32_t* labels, float* upper, float* lower, int32_t* undecided)
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
-    void ckm_sparse_products(const double* values, const int32_t* columns, Py_ssize_t m,
-                             const double* panel, double* products)
+    void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
+                           const int32_t* places, const double* panel, double* products)
     void ckm_sparse_squares(const double* values, const int32_t* columns, Py_ssize_t m,
                             const double* panel, double* squares, double* covered)
 
@@ -464,11 +464,11 @@ cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) n
     return ckm_sparse_error(X, row, packed)
 
 
-cdef void sparse_products(
-    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
-    double* products,
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
 ) noexcept nogil:
-    ckm_sparse_products(values, columns, m, panel, products)
+    ckm_sparse_shared(X, first, count, places, panel, products)
 
 
 cdef void sparse_squares(

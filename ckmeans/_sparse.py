@@ -13,7 +13,7 @@ from ckmeans._bounds import PLAIN
 from ckmeans._csr import (
     BAD_VALUE,
     UNSORTED,
-    WIDTH,
+    Candidates,
     Csr,
     CsrSweep,
     panels_of,
@@ -267,14 +267,12 @@ class SparseSeeding:
         self.nearest = np.full(rows.n, np.inf)
         self.squares = np.empty((rows.n, n_candidates))
         self.gains = np.empty((self.n_segments, n_candidates))
-        self.panels = np.zeros((-(-n_candidates // WIDTH), rows.d, WIDTH))
-        self.there = np.zeros(rows.d, dtype=np.uint8)
+        self.candidates = Candidates(rows.csr, n_candidates)
         self.points = np.empty(0, dtype=np.int64)
         self.reached = 0
 
     def _aim(self, points: np.ndarray) -> None:
-        self.csr.place(self.panels, self.there, self.points, True)
-        self.csr.place(self.panels, self.there, points, False)
+        self.candidates.aim(points)
         self.points = points
 
     def _drawn(self, uniforms: np.ndarray, chances: np.ndarray) -> np.ndarray:
@@ -316,10 +314,9 @@ class SparseSeeding:
     def measure(self, segment: int) -> None:
         """What the candidates gain in a segment of rows."""
         first, last = self._rows_of(segment)
-        self.csr.gains(
-            first, last, self.panels, self.there, self.points, self.nearest, self.weight,
-            self.squares, self.gains[segment],
-        )  # fmt: skip
+        self.candidates.gains(
+            first, last, self.nearest, self.weight, self.squares, self.gains[segment]
+        )
 
     def pick(self) -> None:
         """Choose the candidate that gains most, the first on ties."""

@@ -5,6 +5,23 @@
  * and panels are float for labels, with certificates; for seeding and transform() they are double,
  * without FMA, so that the squares have the same bits at every level. */
 
+#ifndef SPARSE_FETCHED
+#define SPARSE_FETCHED 400
+
+/* The elements of some rows ahead: the CPU does not follow two streams that the panel interrupts
+ * (-30 %). */
+INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, int double_values)
+{
+    const ptrdiff_t size = double_values ? sizeof(double) : sizeof(float);
+    const ptrdiff_t first = X->starts[row] + SPARSE_FETCHED;
+    const ptrdiff_t last = X->starts[row + 1] + SPARSE_FETCHED;
+    for (ptrdiff_t b = first * size; b < last * size; b += 64)
+        prefetch((uintptr_t)X->values + (uintptr_t)b);
+    for (ptrdiff_t b = first * 4; b < last * 4; b += 64)
+        prefetch((uintptr_t)X->columns + (uintptr_t)b);
+}
+#endif
+
 #if REAL_BITS == 32
 
 #define SPARSE_VECTORS 8 /* of a panel, at most */
@@ -206,18 +223,29 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 
 #define SPARSE_VECTORS (CKM_SPARSE_WIDTH / LANES)
 
-/* products (CKM_SPARSE_WIDTH,) out: of m elements with the panel's rows of their columns. */
-static void NAME(sparse_products)(const double *values, const int32_t *columns, ptrdiff_t m,
-                                  const double *panel, double *products)
+INLINE void NAME(shared_of_row)(const ckm_csr *X, ptrdiff_t row, int double_values,
+                                const int32_t *places, const double *panel, double *products)
 {
     vec sums[SPARSE_VECTORS];
+    fetch_elements(X, row, double_values);
     EACH(p, SPARSE_VECTORS) sums[p] = V_SET1(0);
-    for (ptrdiff_t t = 0; t < m; t++) {
-        const double *at = panel + (ptrdiff_t)columns[t] * CKM_SPARSE_WIDTH;
-        const vec x = V_SET1(values[t]);
+    for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++) {
+        const double *at = panel + (ptrdiff_t)places[X->columns[t]] * CKM_SPARSE_WIDTH;
+        const vec x = V_SET1(double_values ? ((const double *)X->values)[t]
+                                           : (double)((const float *)X->values)[t]);
         EACH(p, SPARSE_VECTORS) sums[p] += x * V_LOAD(at + p * LANES);
     }
     EACH(p, SPARSE_VECTORS) V_STORE(products + p * LANES, sums[p]);
+}
+
+static void NAME(sparse_shared)(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count,
+                                const int32_t *places, const double *panel, double *products)
+{
+    for (ptrdiff_t i = 0; i < count; i++, products += CKM_SPARSE_WIDTH)
+        if (X->double_values)
+            NAME(shared_of_row)(X, first + i, 1, places, panel, products);
+        else
+            NAME(shared_of_row)(X, first + i, 0, places, panel, products);
 }
 
 /* Sums of (x - c)^2 and of c^2 over the columns of m elements. */

@@ -101,7 +101,8 @@ typedef struct {
     ptrdiff_t (*nearest)(const ckm_csr *, ptrdiff_t, const int32_t *, ptrdiff_t, const void *,
                          float *, int32_t *, float *, float *, int32_t *);
     double (*error)(const ckm_csr *, ptrdiff_t, const void *);
-    void (*products)(const double *, const int32_t *, ptrdiff_t, const double *, double *);
+    void (*shared)(const ckm_csr *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,
+                   double *);
     void (*squares)(const double *, const int32_t *, ptrdiff_t, const double *, double *,
                     double *);
 } table_sparse;
@@ -512,10 +513,10 @@ double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed)
     return sparse_table(*(const ptrdiff_t *)packed)->error(X, row, packed);
 }
 
-void ckm_sparse_products(const double *values, const int32_t *columns, ptrdiff_t m,
-                         const double *panel, double *products)
+void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
+                       const double *panel, double *products)
 {
-    chosen->sparse->products(values, columns, m, panel, products);
+    chosen->sparse->shared(X, first, count, places, panel, products);
 }
 
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
