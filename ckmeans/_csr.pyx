@@ -65,32 +65,32 @@ cdef Py_ssize_t look_at(
 ) noexcept nogil:
     """Squared lengths of rows first..last-1; or what is found wrong, and at which element."""
     cdef Py_ssize_t i
-    cdef int64_t t, end
-    cdef double total, x
+    cdef int64_t t, start, end
+    cdef double total
     cdef int wrong
     for i in range(first, last):
-        end = starts[i + 1]
+        start, end = starts[i], starts[i + 1]
         total = 0.0
-        for t in range(starts[i], end):
-            x = values[t]
-            total += x * x
+        for t in range(start, end):
+            total += <double> values[t] * values[t]
         norms2[i] = total
         wrong = 0
-        for t in range(starts[i], end):    # without a branch: in vectors
-            wrong |= (not -limit <= values[t] <= limit) | (columns[t] < 0) | (columns[t] >= d)
-        for t in range(starts[i] + 1, end):
+        for t in range(start + 1, end):    # without a branch: in vectors
             wrong |= columns[t] <= columns[t - 1]
-        if wrong:
-            t = what_is_wrong(values, columns, starts[i], end, d, limit, found)
-            if found[0] != 3:
+        if end > start:    # they ascend, so their ends say whether all lie within 0 and d
+            wrong |= (columns[start] < 0) | (columns[end - 1] >= d)
+        if wrong or not total < limit * limit:    # no value is beyond the length
+            t = what_is_wrong(values, columns, start, end, d, limit, found)
+            if found[0] and found[0] != 3:
                 return t
     return -1
 
 
-cdef Py_ssize_t what_is_wrong(
+cdef int64_t what_is_wrong(
     const value* values, const int32_t* columns, int64_t at, int64_t end, Py_ssize_t d,
     double limit, int* found,
 ) noexcept nogil:
+    """The same of one row, where `found` stays as it is if nothing is wrong."""
     cdef int64_t t
     for t in range(at, end):
         if not 0 <= columns[t] < d:
@@ -99,7 +99,9 @@ cdef Py_ssize_t what_is_wrong(
         if not -limit <= values[t] <= limit:
             found[0] = 1
             return t
-    found[0] = 3
+    for t in range(at + 1, end):
+        if columns[t] <= columns[t - 1]:
+            found[0] = 3
     return at
 
 

@@ -46,10 +46,10 @@ class SparseRows:
         used = slice(int(starts[-1]))  # there may be more room
         single = X.dtype == np.float32 or X.dtype.itemsize <= 2
         values = np.ascontiguousarray(X.data[used], np.float32 if single else np.float64)
-        # Beyond int32 there is no column: -1 stands for them all.
         given = X.indices[used]
         columns = np.array(given, dtype=np.int32)
-        columns[columns != given] = -1
+        if given.dtype != np.int32:
+            columns[columns != given] = -1  # beyond int32 there is no column: -1 stands for all
         self._hold(values, columns, starts, X.shape[1])
 
     def _hold(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray, d: int) -> None:
