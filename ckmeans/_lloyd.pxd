@@ -169,6 +169,16 @@ cdef void sparse_shared(
     const double* panel, double* products,
 ) noexcept nogil
 
+cdef void sparse_move(
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
+    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+) noexcept nogil
+
+cdef void sparse_own_squares(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
+    const double* norms2, const int32_t* labels, double* squares,
+) noexcept nogil
+
 cdef void sparse_squares(
     const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
     double* squares, double* covered,

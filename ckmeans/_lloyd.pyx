@@ -144,6 +144,12 @@ cdef extern from "_tiles/tiles.h" nogil:
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
     void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
                            const int32_t* places, const double* panel, double* products)
+    void ckm_sparse_move(const ckm_csr* X, Py_ssize_t d, const double* weight,
+                         const int32_t* before, const int32_t* after, Py_ssize_t first,
+                         Py_ssize_t last, double* totals)
+    void ckm_sparse_own_squares(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last,
+                                const double* centroids, Py_ssize_t d, const double* norms2,
+                                const int32_t* labels, double* squares)
     void ckm_sparse_squares(const double* values, const int32_t* columns, Py_ssize_t m,
                             const double* panel, double* squares, double* covered)
 
@@ -469,6 +475,20 @@ cdef void sparse_shared(
     const double* panel, double* products,
 ) noexcept nogil:
     ckm_sparse_shared(X, first, count, places, panel, products)
+
+
+cdef void sparse_move(
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
+    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+) noexcept nogil:
+    ckm_sparse_move(X, d, weight, before, after, first, last, totals)
+
+
+cdef void sparse_own_squares(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
+    const double* norms2, const int32_t* labels, double* squares,
+) noexcept nogil:
+    ckm_sparse_own_squares(X, first, last, centroids, d, norms2, labels, squares)
 
 
 cdef void sparse_squares(

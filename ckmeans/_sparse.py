@@ -358,12 +358,14 @@ class SparseProblem(Problem):
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         super().begin(k, None)
         self.at: np.ndarray | None = None
+        self.owed = False  # whether sums and masses are those of the labels before
 
     def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
         return start, 1
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         if centroids is not self.at:
+            self._settle()
             self.at = centroids
             super().assign(np.ascontiguousarray(centroids))
         return self.changed
@@ -372,17 +374,28 @@ class SparseProblem(Problem):
         self.sweep.aim(centroids, mode)
 
     def _collected(self) -> tuple[int, int]:
-        changed = self.sweep.n_changed()
-        # Anew: weighted rows, as a large weight that leaves a sum would take the small ones' digits
-        # with it; and where that is less to do.
-        self._add_up(anew=self.weight is not None or 2 * changed > self.rows.n)
-        return changed, self.sweep.collect()
+        self.owed = True
+        return self.sweep.n_changed(), self.sweep.collect()
+
+    def _settle(self) -> None:
+        """Move the rows that the last assignment changed: only once the sums are asked for, which
+        after the last iteration they are not."""
+        if self.owed:
+            # Anew: weighted rows, as a large weight that leaves a sum would take the small ones'
+            # digits with it; and where that is less to do.
+            self._add_up(anew=self.weight is not None or 2 * self.changed > self.rows.n)
 
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)
         size = -(-k // (4 * n_threads)) if n_threads > 1 else k
         tasks = [(first, min(k, first + size), anew) for first in range(0, k, size)]
         _team.each(self.sweep.move, tasks, n_threads)
+        self.sweep.moved()
+        self.owed = False
+
+    def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._settle()
+        return super().means(centroids)
 
     def measured(self) -> np.ndarray:
         """Mass and inertia of each cluster: (k, 2)."""
@@ -391,7 +404,7 @@ class SparseProblem(Problem):
         if self.weight is not None:
             squares *= self.weight
         inertias = np.bincount(self.labels, squares, len(self.sums))
-        return np.column_stack([self.mass, inertias])
+        return np.column_stack([np.bincount(self.labels, self.weight, len(self.sums)), inertias])
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""

@@ -5,23 +5,6 @@
  * and panels are float for labels, with certificates; for seeding and transform() they are double,
  * without FMA, so that the squares have the same bits at every level. */
 
-#ifndef SPARSE_FETCHED
-#define SPARSE_FETCHED 400
-
-/* The elements of some rows ahead: the CPU does not follow two streams that the panel interrupts
- * (-30 %). */
-INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, int double_values)
-{
-    const ptrdiff_t size = double_values ? sizeof(double) : sizeof(float);
-    const ptrdiff_t first = X->starts[row] + SPARSE_FETCHED;
-    const ptrdiff_t last = X->starts[row + 1] + SPARSE_FETCHED;
-    for (ptrdiff_t b = first * size; b < last * size; b += 64)
-        prefetch((uintptr_t)X->values + (uintptr_t)b);
-    for (ptrdiff_t b = first * 4; b < last * 4; b += 64)
-        prefetch((uintptr_t)X->columns + (uintptr_t)b);
-}
-#endif
-
 #if REAL_BITS == 32
 
 #define SPARSE_VECTORS 8 /* of a panel, at most */

@@ -37,6 +37,7 @@ INLINE int lowest_bit(unsigned bits)
 #include <arm_neon.h>
 #endif
 
+#include "csr.h"
 #include "layout.h"
 
 /* How a tile was scored: by kernel.h, half expanded or by differences, or by screen.h. */

@@ -216,6 +216,18 @@ void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t 
 void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
                        const double *panel, double *products);
 
+/* Add the rows of clusters first..last-1 of `after` to totals (k, d + 2) of sums, mass and what is
+ * not looked at, and take those of `before` off; neither where the two are the same. A `before` of
+ * NULL is that of no row; a weight of NULL means ones. */
+void ckm_sparse_move(const ckm_csr *X, ptrdiff_t d, const double *weight, const int32_t *before,
+                     const int32_t *after, ptrdiff_t first, ptrdiff_t last, double *totals);
+
+/* squares (n,) out: of rows first..last-1 to the centroids (k, d) of their labels, of squared
+ * lengths norms2 (k,), which are plain sums like those made here: 0 for a row at its centroid. */
+void ckm_sparse_own_squares(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last,
+                            const double *centroids, ptrdiff_t d, const double *norms2,
+                            const int32_t *labels, double *squares);
+
 /* Greedy k-means++. `nearest` (n,) is the squared distance of each row to the nearest chosen
  * centroid, and `owner` (n,) says which. A candidate's gain at a row is what it would take from
  * `nearest`, times the row's weight; a weight of NULL means ones. Bits for the rows that may gain
