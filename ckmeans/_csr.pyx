@@ -3,8 +3,9 @@
 """Loops over the rows of a CSR matrix: looked at once, assigned, added up.
 
 Labels come in three steps, each for the rows that the one before leaves open: the tile's products
-in float32, products with the few nearest centroids in float64, and direct differences in the order
-of the columns, which have the bits of `distance2` in `_lloyd.pyx`. So they are those of dense rows.
+in float32 with coordinates of 16 bits, products with the few nearest centroids in float64, and
+direct differences in the order of the columns, which have the bits of `distance2` in `_lloyd.pyx`.
+So they are those of dense rows.
 
 Squared distances are sums of (x - c)^2 over the columns of a row, and what is left of |c|^2: exact
 where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
@@ -18,8 +19,8 @@ import numpy as np
 
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, ckm_csr, ckm_drifts_f32, filter_rows, sparse_error, sparse_move,
-    sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_shared,
-    sparse_squares,
+    sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
+    sparse_shared, sparse_squares,
 )
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
@@ -48,8 +49,7 @@ cdef class Scratch:
     """The memory that one thread works in."""
     cdef double[::1] values       # (longest,) a row's
     cdef int32_t[::1] columns     # (longest,)
-    cdef float[::1] scores
-    cdef double[::1] exact        # (k,)
+    cdef double[::1] scores       # (k,)
     cdef int32_t[ROWS] labels
     cdef int32_t[ROWS + 16] rows  # vectors may end behind the last one
     cdef int32_t[ROWS + 1] undecided
@@ -57,7 +57,7 @@ cdef class Scratch:
 
     def __cinit__(self, Py_ssize_t longest, Py_ssize_t k):
         self.values, self.columns = np.empty(longest + 1), np.empty(longest + 1, np.int32)
-        self.scores, self.exact = np.empty(k + k // 8 + 64, np.float32), np.empty(k)
+        self.scores = np.empty(k)
 
 
 cdef Py_ssize_t look_at(
@@ -557,8 +557,7 @@ cdef class CsrSweep:
         cdef float* upper = s.upper if self.mode >= C_BOUND else NULL
         cdef float* lower = s.lower if self.mode >= C_BOUND else NULL
         cdef Py_ssize_t n_undecided = sparse_nearest(
-            X, first, rows, count, self.packed(), &s.scores[0], s.labels, upper, lower,
-            s.undecided)
+            X, first, rows, count, self.packed(), s.labels, upper, lower, s.undecided)
         for u in range(n_undecided):
             i = s.undecided[u]
             row = first + (i if rows == NULL else rows[i])
@@ -577,36 +576,41 @@ cdef class CsrSweep:
         cdef const ckm_csr* X = &self.rows.c
         cdef Row row = row_of(X, i, s)
         cdef Py_ssize_t j, d = self.rows.d, rivals = 0
-        cdef int32_t label, place
+        cdef int32_t label = 0
         cdef double error = sparse_error(X, i, self.packed()), norm2 = X.norms2[i], radius2 = 0.0
         cdef double exact_error, best = INFINITY, second = INFINITY, square, least = INFINITY
-        # The tile again, for the scores; those left in float32 lie outside of the error.
-        sparse_nearest(X, i, NULL, 1, self.packed(), &s.scores[0], &label, NULL, NULL, &place)
+        cdef double* scores = &s.scores[0]
+        # The tile again, for all of its scores.
+        sparse_scores(X, i, self.packed(), scores)
         for j in range(self.k):
             radius2 = max(radius2, self.norms2[j])
+            least = min(least, scores[j])
         exact_error = (2 * row.m + d + 32) * 1.2e-16 * (sqrt(norm2) + sqrt(radius2)) ** 2
+        # From here on what they are at least, up to |x|^2; exact where they may be the least.
         for j in range(self.k):
-            s.exact[j] = s.scores[j] - error
-            if not s.scores[j] - s.scores[label] > 2 * error:
-                s.exact[j] = self.norms2[j] / 2 - product(&row, &self.centroid_view[j, 0])
-                best = min(best, s.exact[j] + exact_error)
-                s.exact[j] -= exact_error
+            if scores[j] - least > 2 * error:
+                scores[j] -= error
+            else:
+                scores[j] = self.norms2[j] / 2 - product(&row, &self.centroid_view[j, 0])
+                best = min(best, scores[j] + exact_error)
+                scores[j] -= exact_error
         # Rivals: those that may be nearest. There is one, unless the row changes meanwhile.
         for j in range(self.k - 1, -1, -1):
-            if s.exact[j] <= best:
+            if scores[j] <= best:
                 rivals += 1
                 label = <int32_t> j
         if rivals > 1:
+            least = INFINITY
             for j in range(self.k):
-                if s.exact[j] <= best:
+                if scores[j] <= best:
                     square = self.deciding_square(&row, j)
                     if square < least:
                         least = square
                         label = <int32_t> j
         for j in range(self.k):
             if j != label:
-                second = min(second, s.exact[j])
-        best = norm2 + 2 * (s.exact[label] + 2 * exact_error)
+                second = min(second, scores[j])
+        best = norm2 + 2 * (scores[label] + 2 * exact_error)
         second = norm2 + 2 * second
         upper[0] = <float> (sqrt(max(best, 0.0)) * (1 + 1.3e-7) + 1.2e-38)
         lower[0] = <float> (sqrt(max(second, 0.0)) * (1 - 1.3e-7))

@@ -159,7 +159,11 @@ cdef void sparse_pack(
 
 cdef Py_ssize_t sparse_nearest(
     const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
-    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+    int32_t* labels, float* upper, float* lower, int32_t* undecided,
+) noexcept nogil
+
+cdef void sparse_scores(
+    const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores,
 ) noexcept nogil
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil

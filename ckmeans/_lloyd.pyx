@@ -139,8 +139,9 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_sparse_pack(const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
                          double* norms2, int32_t* counts)
     Py_ssize_t ckm_sparse_nearest(const ckm_csr* X, Py_ssize_t first, const int32_t* rows,
-                                  Py_ssize_t count, const void* packed, float* scores,
-                                  int32_t* labels, float* upper, float* lower, int32_t* undecided)
+                                  Py_ssize_t count, const void* packed, int32_t* labels,
+                                  float* upper, float* lower, int32_t* undecided)
+    void ckm_sparse_scores(const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores)
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
     void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
                            const int32_t* places, const double* panel, double* products)
@@ -460,10 +461,15 @@ cdef void sparse_pack(
 
 cdef Py_ssize_t sparse_nearest(
     const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
-    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+    int32_t* labels, float* upper, float* lower, int32_t* undecided,
 ) noexcept nogil:
-    return ckm_sparse_nearest(X, first, rows, count, packed, scores, labels, upper, lower,
-                              undecided)
+    return ckm_sparse_nearest(X, first, rows, count, packed, labels, upper, lower, undecided)
+
+
+cdef void sparse_scores(
+    const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores,
+) noexcept nogil:
+    ckm_sparse_scores(X, row, packed, scores)
 
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil:

@@ -194,13 +194,13 @@ void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *pa
                      double *norms2, int32_t *counts);
 
 /* As ckm_nearest_f32, for rows first + rows[i], or first + i where rows is NULL; but `upper` and
- * `lower` are bounds on distances, not on their squares. `scores` has room for CKM_SPARSE_ROOM(k)
- * and afterwards holds those of the last row, |c|^2 / 2 - x.c: half its squared distances, up to
- * |x|^2 and within ckm_sparse_error. */
-#define CKM_SPARSE_ROOM(k) ((k) + (k) / 8 + 64)
+ * `lower` are bounds on distances, not on their squares. */
 ptrdiff_t ckm_sparse_nearest(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
-                             ptrdiff_t count, const void *packed, float *scores, int32_t *labels,
-                             float *upper, float *lower, int32_t *undecided);
+                             ptrdiff_t count, const void *packed, int32_t *labels, float *upper,
+                             float *lower, int32_t *undecided);
+/* scores (k,) out, by which labels are chosen: |c|^2 / 2 - x.c, half the squared distances up to
+ * |x|^2 and within ckm_sparse_error. */
+void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, double *scores);
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed);
 
 /* Of one row's m elements with CKM_SPARSE_WIDTH points, whose coordinates lie side by side in panel
