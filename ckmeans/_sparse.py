@@ -383,7 +383,7 @@ class SparseProblem(Problem):
         if self.owed:
             # Anew: weighted rows, as a large weight that leaves a sum would take the small ones'
             # digits with it; and where that is less to do.
-            self._add_up(anew=self.weight is not None or 2 * self.changed > self.rows.n)
+            self._add_up(anew=self.weight is not None or 5 * self.changed > 2 * self.rows.n)
 
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)

@@ -36,6 +36,7 @@
 #define V_LESS_BITS NAME(v_less_bits)
 #define V_STORE_LABELS NAME(v_store_labels)
 #define V_OF_INTEGERS NAME(v_of_integers)
+#define V_LOW_HALVES NAME(v_low_halves)
 #define V_LOAD_CHUNK NAME(v_load_chunk)
 #define V_LOAD_NARROW NAME(v_load_narrow)
 #define V_STORE_CHUNK NAME(v_store_chunk)
@@ -232,6 +233,17 @@ INLINE unsigned V_LESS_BITS(vec a, vec b)
 }
 
 #if REAL_BITS == 32
+/* The low 16 bits in place of the high ones. */
+INLINE ivec V_LOW_HALVES(ivec a)
+{
+#if VECTOR_BYTES
+    typedef uint32_t bits __attribute__((vector_size(VECTOR_BYTES)));
+    return (ivec)((bits)a << 16);
+#else
+    return (ivec)((uint32_t)a << 16);
+#endif
+}
+
 INLINE vec V_OF_INTEGERS(ivec a)
 {
 #if VECTOR_BYTES == 64

@@ -152,7 +152,8 @@ INLINE void NAME(sparse_add)(const ckm_csr *X, ptrdiff_t t, int double_values,
         const ivec pair = NAME(v_bits)(V_LOAD((const real *)at + p * LANES));
         if (p * sizeof(vec) % 64 == 0) prefetch_near(ahead + p * LANES);
         sums[2 * p] = V_FMA(x, V_OF_INTEGERS(pair), sums[2 * p]);
-        if (2 * p + 1 < n) sums[2 * p + 1] = V_FMA(x, V_OF_INTEGERS(pair << 16), sums[2 * p + 1]);
+        if (2 * p + 1 < n)
+            sums[2 * p + 1] = V_FMA(x, V_OF_INTEGERS(V_LOW_HALVES(pair)), sums[2 * p + 1]);
     }
 }
 
