@@ -160,14 +160,28 @@ cdef void sparse_pack(
 
 cdef Py_ssize_t sparse_nearest(
     const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
-    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+    int32_t* labels, float* upper, float* lower, int32_t* undecided,
+) noexcept nogil
+
+cdef void sparse_scores(
+    const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores,
 ) noexcept nogil
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil
 
-cdef void sparse_products(
-    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
-    double* products,
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
+) noexcept nogil
+
+cdef void sparse_move(
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
+    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+) noexcept nogil
+
+cdef void sparse_own_squares(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
+    const double* norms2, const int32_t* labels, double* squares,
 ) noexcept nogil
 
 cdef void sparse_squares(

@@ -139,11 +139,18 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_sparse_pack(const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
                          double* norms2, int32_t* counts)
     Py_ssize_t ckm_sparse_nearest(const ckm_csr* X, Py_ssize_t first, const int32_t* rows,
-                                  Py_ssize_t count, const void* packed, float* scores,
-                                  int32_t* labels, float* upper, float* lower, int32_t* undecided)
+                                  Py_ssize_t count, const void* packed, int32_t* labels,
+                                  float* upper, float* lower, int32_t* undecided)
+    void ckm_sparse_scores(const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores)
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
-    void ckm_sparse_products(const double* values, const int32_t* columns, Py_ssize_t m,
-                             const double* panel, double* products)
+    void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
+                           const int32_t* places, const double* panel, double* products)
+    void ckm_sparse_move(const ckm_csr* X, Py_ssize_t d, const double* weight,
+                         const int32_t* before, const int32_t* after, Py_ssize_t first,
+                         Py_ssize_t last, double* totals)
+    void ckm_sparse_own_squares(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last,
+                                const double* centroids, Py_ssize_t d, const double* norms2,
+                                const int32_t* labels, double* squares)
     void ckm_sparse_squares(const double* values, const int32_t* columns, Py_ssize_t m,
                             const double* panel, double* squares, double* covered)
 
@@ -455,21 +462,40 @@ cdef void sparse_pack(
 
 cdef Py_ssize_t sparse_nearest(
     const ckm_csr* X, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const void* packed,
-    float* scores, int32_t* labels, float* upper, float* lower, int32_t* undecided,
+    int32_t* labels, float* upper, float* lower, int32_t* undecided,
 ) noexcept nogil:
-    return ckm_sparse_nearest(X, first, rows, count, packed, scores, labels, upper, lower,
-                              undecided)
+    return ckm_sparse_nearest(X, first, rows, count, packed, labels, upper, lower, undecided)
+
+
+cdef void sparse_scores(
+    const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores,
+) noexcept nogil:
+    ckm_sparse_scores(X, row, packed, scores)
 
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil:
     return ckm_sparse_error(X, row, packed)
 
 
-cdef void sparse_products(
-    const double* values, const int32_t* columns, Py_ssize_t m, const double* panel,
-    double* products,
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
 ) noexcept nogil:
-    ckm_sparse_products(values, columns, m, panel, products)
+    ckm_sparse_shared(X, first, count, places, panel, products)
+
+
+cdef void sparse_move(
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
+    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+) noexcept nogil:
+    ckm_sparse_move(X, d, weight, before, after, first, last, totals)
+
+
+cdef void sparse_own_squares(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
+    const double* norms2, const int32_t* labels, double* squares,
+) noexcept nogil:
+    ckm_sparse_own_squares(X, first, last, centroids, d, norms2, labels, squares)
 
 
 cdef void sparse_squares(

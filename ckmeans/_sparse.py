@@ -13,7 +13,7 @@ from ckmeans._bounds import PLAIN
 from ckmeans._csr import (
     BAD_VALUE,
     UNSORTED,
-    WIDTH,
+    Candidates,
     Csr,
     CsrSweep,
     panels_of,
@@ -46,10 +46,10 @@ class SparseRows:
         used = slice(int(starts[-1]))  # there may be more room
         single = X.dtype == np.float32 or X.dtype.itemsize <= 2
         values = np.ascontiguousarray(X.data[used], np.float32 if single else np.float64)
-        # Beyond int32 there is no column: -1 stands for them all.
         given = X.indices[used]
         columns = np.array(given, dtype=np.int32)
-        columns[columns != given] = -1
+        if given.dtype != np.int32:
+            columns[columns != given] = -1  # beyond int32 there is no column: -1 stands for all
         self._hold(values, columns, starts, X.shape[1])
 
     def _hold(self, values: np.ndarray, columns: np.ndarray, starts: np.ndarray, d: int) -> None:
@@ -267,14 +267,12 @@ class SparseSeeding:
         self.nearest = np.full(rows.n, np.inf)
         self.squares = np.empty((rows.n, n_candidates))
         self.gains = np.empty((self.n_segments, n_candidates))
-        self.panels = np.zeros((-(-n_candidates // WIDTH), rows.d, WIDTH))
-        self.there = np.zeros(rows.d, dtype=np.uint8)
+        self.candidates = Candidates(rows.csr, n_candidates)
         self.points = np.empty(0, dtype=np.int64)
         self.reached = 0
 
     def _aim(self, points: np.ndarray) -> None:
-        self.csr.place(self.panels, self.there, self.points, True)
-        self.csr.place(self.panels, self.there, points, False)
+        self.candidates.aim(points)
         self.points = points
 
     def _drawn(self, uniforms: np.ndarray, chances: np.ndarray) -> np.ndarray:
@@ -316,10 +314,9 @@ class SparseSeeding:
     def measure(self, segment: int) -> None:
         """What the candidates gain in a segment of rows."""
         first, last = self._rows_of(segment)
-        self.csr.gains(
-            first, last, self.panels, self.there, self.points, self.nearest, self.weight,
-            self.squares, self.gains[segment],
-        )  # fmt: skip
+        self.candidates.gains(
+            first, last, self.nearest, self.weight, self.squares, self.gains[segment]
+        )
 
     def pick(self) -> None:
         """Choose the candidate that gains most, the first on ties."""
@@ -361,12 +358,14 @@ class SparseProblem(Problem):
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         super().begin(k, None)
         self.at: np.ndarray | None = None
+        self.owed = False  # whether sums and masses are those of the labels before
 
     def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
         return start, 1
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         if centroids is not self.at:
+            self._settle()
             self.at = centroids
             super().assign(np.ascontiguousarray(centroids))
         return self.changed
@@ -375,17 +374,28 @@ class SparseProblem(Problem):
         self.sweep.aim(centroids, mode)
 
     def _collected(self) -> tuple[int, int]:
-        changed = self.sweep.n_changed()
-        # Anew: weighted rows, as a large weight that leaves a sum would take the small ones' digits
-        # with it; and where that is less to do.
-        self._add_up(anew=self.weight is not None or 2 * changed > self.rows.n)
-        return changed, self.sweep.collect()
+        self.owed = True
+        return self.sweep.n_changed(), self.sweep.collect()
+
+    def _settle(self) -> None:
+        """Move the rows that the last assignment changed: only once the sums are asked for, which
+        after the last iteration they are not."""
+        if self.owed:
+            # Anew: weighted rows, as a large weight that leaves a sum would take the small ones'
+            # digits with it; and where that is less to do.
+            self._add_up(anew=self.weight is not None or 5 * self.changed > 2 * self.rows.n)
 
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)
         size = -(-k // (4 * n_threads)) if n_threads > 1 else k
         tasks = [(first, min(k, first + size), anew) for first in range(0, k, size)]
         _team.each(self.sweep.move, tasks, n_threads)
+        self.sweep.moved()
+        self.owed = False
+
+    def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._settle()
+        return super().means(centroids)
 
     def measured(self) -> np.ndarray:
         """Mass and inertia of each cluster: (k, 2)."""
@@ -394,7 +404,7 @@ class SparseProblem(Problem):
         if self.weight is not None:
             squares *= self.weight
         inertias = np.bincount(self.labels, squares, len(self.sums))
-        return np.column_stack([self.mass, inertias])
+        return np.column_stack([np.bincount(self.labels, self.weight, len(self.sums)), inertias])
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""

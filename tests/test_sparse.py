@@ -58,7 +58,7 @@ def assert_same(result, expected):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-@pytest.mark.parametrize("k", [1, 3, 17, 33, 130])
+@pytest.mark.parametrize("k", [1, 3, 16, 17, 33, 65, 130])
 def test_equals_dense(simd, dtype, index, k):
     X = text_like(dtype=dtype)
     init = X[np.arange(0, 4 * k, 4)].toarray()
@@ -129,6 +129,95 @@ def test_values_beyond_float32(big):
     assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
     squares = np.square(X.toarray() - result.centroids[result.labels]).sum()
     assert np.isclose(result.inertia, squares, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [2, 7, 19, 40])
+def test_coordinates_nearer_than_their_steps(simd, dtype, k):
+    """Centroids are scored by 16-bit integers: one large coordinate makes their steps coarse, and
+    some centroids differ by less than a step, or by a rounding of float32."""
+    rng = np.random.default_rng(k)
+    X = text_like(300, 80, 6, dtype=dtype).tolil()
+    X[::3, 79] = 3000.0
+    X[1::50, 79] = -3000.0
+    X = X.tocsr()
+    init = X[rng.choice(300, k, replace=False)].toarray().astype(np.float64)
+    init[1::2] = init[: 2 * (k // 2) : 2] + rng.normal(0, 1e-5, (k // 2, 80)) * (init[1::2] != 0)
+    for max_iter in (1, 2, 50):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)
+            result = kmeans(X, k, init=init, max_iter=max_iter)
+        assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
+
+
+def test_rows_of_any_length(simd):
+    """Empty ones, full ones, and an odd number of them: rows are fetched ahead and in pairs."""
+    rng = np.random.default_rng(0)
+    dense = rng.normal(size=(131, 70)) * (rng.random((131, 70)) < rng.random((131, 1)) ** 3)
+    dense[[0, 64, 130]] = 0.0
+    dense[[1, 65]] = rng.normal(size=(2, 70))
+    for k in (3, 20, 50):
+        X = sparse.csr_array(dense)
+        assert_same(kmeans(X, k, 2), kmeans(dense, k, 2))
+        assert_same(kmeans(X, k, init=dense[:k]), kmeans(dense, k, init=dense[:k]))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 5])
+def test_what_is_returned_before_the_fixed_point(weighted, max_iter):
+    """Sums are moved only when they are asked for; masses, sizes and inertia are of the labels that
+    are returned, and the centroids means of those before."""
+    X, weight = text_like(), None
+    if weighted:
+        weight = np.random.default_rng(0).integers(1, 4, 600).astype(float)
+    init = X[:25].toarray()
+    before = init if max_iter == 1 else None
+    if before is None:
+        before = kmeans(X, 25, init=init, max_iter=max_iter - 1, sample_weight=weight).centroids
+    result = kmeans(X, 25, init=init, max_iter=max_iter, sample_weight=weight)
+    assert_same(result, kmeans(X.toarray(), 25, init=init, max_iter=max_iter, sample_weight=weight))
+    labels, w = nearest(X.toarray(), before), np.ones(600) if weight is None else weight
+    for j in np.flatnonzero(np.bincount(labels, w, 25)):
+        mean = np.average(X.toarray()[labels == j], axis=0, weights=w[labels == j])
+        assert np.allclose(result.centroids[j], mean, rtol=1e-12, atol=1e-14)
+    assert np.array_equal(result.sizes, np.bincount(result.labels, minlength=25))
+
+
+def test_stored_zeros_do_not_hide_duplicates():
+    """A row's distance from its equal is exactly 0, whatever zeros either of them stores: so that
+    no row is drawn for a centroid twice."""
+    rows = text_like(6, 40, 9, seed=3).toarray()
+    X = sparse.csr_array(np.repeat(rows, 30, axis=0) + 0.0)
+    stored = sparse.csr_array(
+        (np.ones(180), (np.arange(180), np.random.default_rng(0).integers(0, 40, 180))), X.shape
+    )
+    padded = (X + stored).tocsr()
+    padded.data = X.toarray()[np.repeat(np.arange(180), np.diff(padded.indptr)), padded.indices]
+    assert (padded.data == 0).any()
+    for seed in range(20):
+        result = kmeans(padded, 6, seed)
+        assert result.inertia < 1e-25 and (result.sizes == 30).all()
+
+
+def test_long_rows_of_large_values_are_taken():
+    """The sum of a row's squares is beyond that of the largest value that is taken."""
+    X = sparse.csr_array(np.full((3, 50), 0.9e145))
+    assert kmeans(X, 1, 0).inertia == 0
+    X.data[77] = 1.1e145
+    with pytest.raises(ValueError, match="X .* row 1, column 27"):
+        kmeans(X, 1, 0)
+
+
+def test_columns_between_others_are_looked_at_too():
+    """Ends within 0 and d say nothing of what is between, where columns do not ascend."""
+    X = text_like(30, 20, 4)
+    X.indices[X.indptr[7] + 1] = 20
+    with pytest.raises(ValueError, match="indices between 0 and 19, got 20 in row 7"):
+        kmeans(X, 2, 0)
+    X.indices[X.indptr[7] + 1] = X.indices[X.indptr[7]]  # twice: added
+    X.data[X.indptr[20] + 1] = np.nan
+    with pytest.raises(ValueError, match=r"X .*NaN.* row 20"):
+        kmeans(X, 2, 0)
 
 
 def test_rows_of_one_word_tie_without_end():

@@ -133,7 +133,7 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
     double *X = NEW(double, n * d), *c = NEW(double, k * d), *squares = NEW(double, n);
     double *norms2 = NEW(double, n), *lengths2 = NEW(double, k), *doubles = NEW(double, n * d);
     float *floats = NEW(float, n * d), *upper = NEW(float, n), *lower = NEW(float, n);
-    float *scores = NEW(float, CKM_SPARSE_ROOM(k));
+    double *scores = NEW(double, k);
     int32_t *columns = NEW(int32_t, n * d), *labels = NEW(int32_t, n), *found = NEW(int32_t, n);
     int32_t *undecided = NEW(int32_t, n), *counts = NEW(int32_t, k);
     int64_t *starts = NEW(int64_t, n + 1), m = 0;
@@ -153,7 +153,7 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
     const ckm_csr rows = {n, values, at, starts, norms2, double_values};
     ckm_sparse_pack(c, k, d, packed, lengths2, counts);
     nearest_f64(X, n, d, c, k, labels, squares);
-    open = ckm_sparse_nearest(&rows, 0, NULL, n, packed, scores, found, upper, lower, undecided);
+    open = ckm_sparse_nearest(&rows, 0, NULL, n, packed, found, upper, lower, undecided);
     for (ptrdiff_t i = 0; i < n; i++) {
         if (u < open && undecided[u] == i)
             u++;
@@ -161,6 +161,14 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
             wrong += found[i] != labels[i] || !(upper[i] * (1 + 1e-6) >= sqrt(squares[i]));
     }
     wrong += u != open;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        ckm_sparse_scores(&rows, i, packed, scores);
+        for (ptrdiff_t j = 0; j < k; j++) {
+            double score = lengths2[j] / 2;
+            for (ptrdiff_t f = 0; f < d; f++) score -= X[i * d + f] * c[j * d + f];
+            wrong += !(fabs(score - scores[j]) <= ckm_sparse_error(&rows, i, packed));
+        }
+    }
     free(X), free(c), free(squares), free(norms2), free(lengths2), free(doubles), free(floats);
     free(upper), free(lower), free(scores), free(columns), free(labels), free(found);
     free(undecided), free(counts), free(starts), free(packed), free(values), free(at);

@@ -35,6 +35,8 @@
 #define V_SELECT_LESS NAME(v_select_less)
 #define V_LESS_BITS NAME(v_less_bits)
 #define V_STORE_LABELS NAME(v_store_labels)
+#define V_OF_INTEGERS NAME(v_of_integers)
+#define V_LOW_HALVES NAME(v_low_halves)
 #define V_LOAD_CHUNK NAME(v_load_chunk)
 #define V_LOAD_NARROW NAME(v_load_narrow)
 #define V_STORE_CHUNK NAME(v_store_chunk)
@@ -229,6 +231,38 @@ INLINE unsigned V_LESS_BITS(vec a, vec b)
     return a < b;
 #endif
 }
+
+#if REAL_BITS == 32
+/* The low 16 bits in place of the high ones. */
+INLINE ivec V_LOW_HALVES(ivec a)
+{
+#if VECTOR_BYTES
+    typedef uint32_t bits __attribute__((vector_size(VECTOR_BYTES)));
+    return (ivec)((bits)a << 16);
+#else
+    return (ivec)((uint32_t)a << 16);
+#endif
+}
+
+INLINE vec V_OF_INTEGERS(ivec a)
+{
+#if VECTOR_BYTES == 64
+    return (vec)_mm512_cvtepi32_ps((__m512i)a);
+#elif VECTOR_BYTES == 32
+    return (vec)_mm256_cvtepi32_ps((__m256i)a);
+#elif VECTOR_BYTES && defined(__SSE2__)
+    return (vec)_mm_cvtepi32_ps((__m128i)a);
+#elif VECTOR_BYTES && defined(__aarch64__)
+    return (vec)vcvtq_f32_s32((int32x4_t)a);
+#elif VECTOR_BYTES
+    vec converted;
+    for (int i = 0; i < LANES; i++) converted[i] = (real)a[i];
+    return converted;
+#else
+    return (real)a;
+#endif
+}
+#endif
 
 INLINE void V_STORE_LABELS(int32_t *to, ivec labels)
 {

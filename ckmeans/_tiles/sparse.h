@@ -1,107 +1,178 @@
 /* Rows of a CSR matrix against centroids; a part of kernel.h.
  *
  * Lanes are centroids: they lie d-major in panels, so that each element of a row is one multiply-add
- * of a vector, whatever its column. A panel is as wide as its accumulators are registers. Elements
- * and panels are float for labels, with certificates; for seeding and transform() they are double,
- * without FMA, so that the squares have the same bits at every level. */
+ * of a vector, whatever its column. For labels, with certificates, elements are float and
+ * coordinates 16-bit integers: what takes the time is to bring a column's coordinates to the
+ * registers, and of half as many bytes more are in the caches (k = 20, d = 20k: 5.2 to 3.0 ms; k = 100: 15.7 to 8.8). For
+ * seeding and transform() both are double, without FMA, so that the squares have the same bits at
+ * every level. */
 
 #if REAL_BITS == 32
 
-#define SPARSE_VECTORS 8 /* of a panel, at most */
+#define SPARSE_SUMS 8 /* of a panel, at most: vectors */
 #define sparse_packed NAME(sparse_packed)
 
 /* The head of a packed buffer; then half squared norms (stride,), infinite beyond k; then panels
- * (d, vectors * LANES). */
+ * (d, PAIRS * LANES). An int32 is a pair of coordinates: those of the sums 2p and 2p + 1 of a panel
+ * stand in the high and in the low halves of vector p. All are in units of `unit`. */
 typedef struct {
-    ptrdiff_t k, d, vectors, n_panels, stride;
+    ptrdiff_t k, d, sums, n_panels, stride;
     double radius; /* at least the largest norm */
+    double unit;   /* 2^-16 of the step between integers */
 } sparse_packed;
+
+#define PAIRS(sums) (((sums) + 1) / 2)
 
 static void NAME(sparse_shape)(sparse_packed *p, ptrdiff_t k, ptrdiff_t d)
 {
     const ptrdiff_t all = (k + LANES - 1) / LANES;
     p->k = k, p->d = d;
-    p->n_panels = (all + SPARSE_VECTORS - 1) / SPARSE_VECTORS;
-    p->vectors = (all + p->n_panels - 1) / p->n_panels;
-    p->stride = p->n_panels * p->vectors * LANES;
+    p->n_panels = (all + SPARSE_SUMS - 1) / SPARSE_SUMS;
+    p->sums = (all + p->n_panels - 1) / p->n_panels;
+    p->stride = p->n_panels * p->sums * LANES;
 }
 
-INLINE ptrdiff_t NAME(sparse_head)(void) { return 64 / (ptrdiff_t)sizeof(real); }
+INLINE const real *NAME(half_norms_of)(const sparse_packed *p)
+{
+    return (const real *)((const char *)p + 64);
+}
+
+INLINE const int32_t *NAME(panels_of)(const sparse_packed *p)
+{
+    return (const int32_t *)NAME(half_norms_of)(p) + (p->stride + 15) / 16 * 16; /* whole lines */
+}
 
 static size_t NAME(sparse_packed_bytes)(ptrdiff_t k, ptrdiff_t d)
 {
     sparse_packed p;
     NAME(sparse_shape)(&p, k, d);
-    return sizeof(real) * (size_t)(NAME(sparse_head)() + p.stride * (d + 1));
+    return (size_t)((const char *)(NAME(panels_of)(&p) + p.n_panels * PAIRS(p.sums) * LANES * d) -
+                    (const char *)&p);
+}
+
+/* |c|^2 by eight sums that do not wait for each other, whatever their order: errors are allowed for.
+ * `largest` becomes that of it and the coordinates' magnitudes. */
+static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, double *largest)
+{
+    double sums[8] = {0}, tops[8] = {0}, total = 0;
+    int32_t counts[8] = {0}, n = 0;
+    ptrdiff_t f = 0;
+    for (; f + 8 <= d; f += 8)
+        EACH(i, 8) {
+            const double size = fabs(c[f + i]);
+            sums[i] += size * size;
+            tops[i] = size > tops[i] ? size : tops[i];
+            counts[i] += size > 0;
+        }
+    for (; f < d; f++) {
+        const double size = fabs(c[f]);
+        total += size * size;
+        tops[0] = size > tops[0] ? size : tops[0];
+        n += size > 0;
+    }
+    for (int i = 0; i < 8; i++) {
+        total += sums[i], n += counts[i];
+        if (tops[i] > *largest) *largest = tops[i];
+    }
+    *count = n;
+    return total;
 }
 
 #define SPARSE_COLUMNS 64 /* packed at a time: their lines stay in the L1 cache */
 
-/* Eight sums that do not wait for each other; whatever their order, errors are allowed for. */
-static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count)
+/* Integers nearest to (c - low) / step. */
+INLINE void NAME(sparse_steps)(const double *c, const int32_t *low, ptrdiff_t n, double per_step,
+                               int32_t *steps)
 {
-    double sums[8] = {0}, total = 0;
-    int32_t n = 0;
-    ptrdiff_t f = 0;
-    for (; f + 8 <= d; f += 8)
-        EACH(i, 8) sums[i] += c[f + i] * c[f + i];
-    for (; f < d; f++) total += c[f] * c[f];
-    for (f = 0; f < d; f++) n += c[f] != 0;
-    *count = n;
-    for (int i = 0; i < 8; i++) total += sums[i];
-    return total;
+    for (ptrdiff_t f = 0; f < n; f++) {
+        const double x = c[f] * per_step - low[f] * 0x1p-16;
+        steps[f] = (int32_t)(x + (x < 0 ? -0.5 : 0.5));
+    }
+}
+
+/* Columns f..f+n-1 of the centroids whose coordinates are pairs; NULL is no centroid. The low half
+ * is a part of the number in the high half, which makes up for it. */
+INLINE void NAME(sparse_pack_pair)(const double *high, const double *low, ptrdiff_t n,
+                                   double per_step, int32_t *to, ptrdiff_t width)
+{
+    int32_t lows[SPARSE_COLUMNS] = {0}, highs[SPARSE_COLUMNS] = {0};
+    if (low) {
+        NAME(sparse_steps)(low, highs, n, per_step, lows);
+        for (ptrdiff_t f = 0; f < n; f++) lows[f] &= 0xffff;
+    }
+    if (high) NAME(sparse_steps)(high, lows, n, per_step, highs);
+    for (ptrdiff_t f = 0; f < n; f++)
+        to[f * width] = (int32_t)((uint32_t)highs[f] << 16 | (uint32_t)lows[f]);
 }
 
 static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *packed,
                               double *norms2, int32_t *counts)
 {
     sparse_packed *p = packed;
+    double longest2 = 0, largest = 0;
     NAME(sparse_shape)(p, k, d);
-    real *half_norms = (real *)packed + NAME(sparse_head)();
-    const ptrdiff_t width = p->vectors * LANES;
-    double largest = 0;
     for (ptrdiff_t j = 0; j < k; j++) {
-        norms2[j] = NAME(sparse_norm2)(centroids + j * d, d, counts + j);
-        half_norms[j] = (real)(norms2[j] / 2);
-        if (norms2[j] > largest) largest = norms2[j];
+        norms2[j] = NAME(sparse_norm2)(centroids + j * d, d, counts + j, &largest);
+        if (norms2[j] > longest2) longest2 = norms2[j];
     }
-    for (ptrdiff_t j = k; j < p->stride; j++) half_norms[j] = (real)INFINITY;
-    p->radius = sqrt(largest) * (1 + 1e-9);
-    for (ptrdiff_t j = 0; j < p->stride; j += width) {
-        real *panel = half_norms + p->stride + j * d;
-        for (ptrdiff_t f = 0; f < d; f += SPARSE_COLUMNS) {
-            const ptrdiff_t end = smaller(d, f + SPARSE_COLUMNS);
-            for (ptrdiff_t i = 0; i < width; i++)
-                for (ptrdiff_t g = f; g < end; g++)
-                    panel[g * width + i] =
-                        j + i < k ? (real)centroids[(j + i) * d + g] : (real)0;
-        }
+    p->radius = sqrt(longest2) * (1 + 1e-9);
+    p->unit = largest > 1e-200 ? largest / (32766 * 0x1p16) : 1;
+    real *half_norms = (real *)NAME(half_norms_of)(p);
+    for (ptrdiff_t j = 0; j < p->stride; j++)
+        half_norms[j] = (real)(j < k ? norms2[j] / 2 / p->unit : INFINITY);
+
+    const ptrdiff_t width = PAIRS(p->sums) * LANES;
+    const double per_step = 0x1p-16 / p->unit;
+    int32_t *panel = (int32_t *)NAME(panels_of)(p);
+    for (ptrdiff_t first = 0; first < p->stride; first += p->sums * LANES, panel += d * width)
+        for (ptrdiff_t f = 0; f < d; f += SPARSE_COLUMNS)
+            for (ptrdiff_t i = 0; i < width; i++) {
+                const ptrdiff_t j = first + i / LANES * 2 * LANES + i % LANES, l = j + LANES;
+                const int paired = l < k && l < first + p->sums * LANES;
+                NAME(sparse_pack_pair)(j < k ? centroids + j * d + f : NULL,
+                                       paired ? centroids + l * d + f : NULL,
+                                       smaller(SPARSE_COLUMNS, d - f), per_step,
+                                       panel + f * width + i, width);
+            }
+}
+
+/* Elements ahead of which coordinates are fetched, to L1. */
+#define SPARSE_AHEAD 24
+
+/* Element t of a row times the coordinates of n vectors of centroids. */
+INLINE void NAME(sparse_add)(const ckm_csr *X, ptrdiff_t t, int double_values,
+                             const int32_t *panel, int n, vec *sums)
+{
+    const ptrdiff_t width = PAIRS(n) * LANES;
+    const ptrdiff_t known = X->starts[X->n] - SPARSE_AHEAD; /* the next rows' columns too */
+    const int32_t *at = panel + X->columns[t] * width;
+    const int32_t *ahead = panel + X->columns[t < known ? t + SPARSE_AHEAD : t] * width;
+    const vec x = V_SET1((real)element(X, t, double_values));
+    EACH(p, PAIRS(n)) {
+        const ivec pair = NAME(v_bits)(V_LOAD((const real *)at + p * LANES));
+        if (p * sizeof(vec) % 64 == 0) prefetch_near(ahead + p * LANES);
+        sums[2 * p] = V_FMA(x, V_OF_INTEGERS(pair), sums[2 * p]);
+        if (2 * p + 1 < n)
+            sums[2 * p + 1] = V_FMA(x, V_OF_INTEGERS(V_LOW_HALVES(pair)), sums[2 * p + 1]);
     }
 }
 
-/* Elements whose panel rows are fetched, where those are long: -20 % at k = 100 and d = 20k, but
- * +5 % at k = 20. */
-#define SPARSE_AHEAD 8
-
-/* The scores of a row with the centroids of a panel. */
+/* The scores of a row with the centroids of a panel: |c|^2 / 2 - x.c in units of p->unit. */
 INLINE void NAME(sparse_dots)(const ckm_csr *X, ptrdiff_t row, int double_values,
-                              const real *half_norms, const real *panel, int vectors, real *scores)
+                              const real *half_norms, const int32_t *panel, int n, vec *scores)
 {
-    vec sums[SPARSE_VECTORS];
-    const ptrdiff_t width = vectors * LANES, end = X->starts[row + 1];
-    const ptrdiff_t known = X->starts[X->n] - SPARSE_AHEAD; /* the next rows' columns too */
-    EACH(p, vectors) sums[p] = V_SET1(0);
-    for (ptrdiff_t t = X->starts[row]; t < end; t++) {
-        const real *at = panel + X->columns[t] * width;
-        const vec x = V_SET1(double_values ? (real)((const double *)X->values)[t]
-                                           : ((const real *)X->values)[t]);
-        if (vectors > 4) {
-            const real *ahead = panel + X->columns[t < known ? t + SPARSE_AHEAD : t] * width;
-            EACH(p, vectors) if (p * sizeof(vec) % 64 == 0) prefetch(ahead + p * LANES);
+    vec sums[SPARSE_SUMS], others[SPARSE_SUMS];
+    ptrdiff_t t = X->starts[row];
+    const ptrdiff_t end = X->starts[row + 1];
+    fetch_elements(X, row, double_values);
+    EACH(s, n) sums[s] = others[s] = V_SET1(0);
+    if (n <= 4) /* few sums wait for themselves: -6 % at k = 20 */
+        for (; t + 1 < end; t += 2) {
+            NAME(sparse_add)(X, t, double_values, panel, n, sums);
+            NAME(sparse_add)(X, t + 1, double_values, panel, n, others);
         }
-        EACH(p, vectors) sums[p] = V_FMA(x, V_LOAD(at + p * LANES), sums[p]);
-    }
-    EACH(p, vectors) V_STORE(scores + p * LANES, V_LOAD(half_norms + p * LANES) - sums[p]);
+    for (; t < end; t++) NAME(sparse_add)(X, t, double_values, panel, n, sums);
+    EACH(s, n) scores[s] = V_LOAD(half_norms + s * LANES) - (sums[s] + others[s]);
 }
 
 #define SPARSE_CASE(n)                                                                             \
@@ -113,9 +184,9 @@ INLINE void NAME(sparse_dots)(const ckm_csr *X, ptrdiff_t row, int double_values
         break;
 
 static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, const real *half_norms,
-                               const real *panel, ptrdiff_t vectors, real *scores)
+                               const int32_t *panel, ptrdiff_t sums, vec *scores)
 {
-    switch (vectors) {
+    switch (sums) {
         SPARSE_CASE(1)
         SPARSE_CASE(2)
         SPARSE_CASE(3)
@@ -127,76 +198,111 @@ static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, const real *half
     }
 }
 
-/* scores (stride,) out: |c|^2 / 2 - x.c of one row, infinite beyond k. */
-static void NAME(sparse_scores)(const ckm_csr *X, ptrdiff_t row, const sparse_packed *p,
-                                real *scores)
+/* scores (k,) out. */
+static void NAME(sparse_scores)(const ckm_csr *X, ptrdiff_t row, const void *packed, double *scores)
 {
-    const real *half_norms = (const real *)p + NAME(sparse_head)(), *panels = half_norms + p->stride;
-    const ptrdiff_t width = p->vectors * LANES;
-    for (ptrdiff_t j = 0; j < p->stride; j += width)
-        NAME(sparse_panel)(X, row, half_norms + j, panels + j * p->d, p->vectors, scores + j);
-}
-
-/* The least score and the next one. */
-static int32_t NAME(sparse_least)(const real *scores, ptrdiff_t stride, real *least, real *next)
-{
-    vec best = V_SET1(INFINITY), second = V_SET1(INFINITY);
-    ivec group = NAME(v_bits)(V_SET1(0));
-    for (ptrdiff_t j = 0; j < stride; j += LANES) {
-        const vec score = V_LOAD(scores + j);
-        second = V_MIN(second, V_MAX(best, score));
-        group = V_REPLACE_IF_LESS(score, best, (real_bits)(j / LANES), group);
-        best = V_MIN(score, best);
+    const sparse_packed *p = packed;
+    const int32_t *panel = NAME(panels_of)(p);
+    const ptrdiff_t width = p->sums * LANES;
+    for (ptrdiff_t j = 0; j < p->k; j += width, panel += p->d * PAIRS(p->sums) * LANES) {
+        vec some[SPARSE_SUMS];
+        NAME(sparse_panel)(X, row, NAME(half_norms_of)(p) + j, panel, p->sums, some);
+        for (ptrdiff_t i = 0; i < width && j + i < p->k; i++)
+            scores[j + i] = ((const real *)some)[i] * p->unit;
     }
-    real bests[LANES], seconds[LANES];
-    int32_t groups[LANES];
-    V_STORE(bests, best), V_STORE(seconds, second), V_STORE_LABELS(groups, group);
-    int lane = 0;
-    for (int i = 1; i < LANES; i++)
-        if (bests[i] < bests[lane]) lane = i;
-    *least = bests[lane], *next = seconds[lane];
-    for (int i = 0; i < LANES; i++)
-        if (i != lane && bests[i] < *next) *next = bests[i];
-    return groups[lane] * LANES + lane;
 }
 
-/* Half as much as squared distances by the scores, and by any plain float64 sum, may be wrong. */
+/* By lanes: the least score, the next one, and which group of LANES centroids the least is of. */
+typedef struct {
+    vec best[LANES], second[LANES], group[LANES]; /* of LANES rows; the groups are bits */
+} NAME(sparse_tile);
+
+INLINE void NAME(keep_row)(const ckm_csr *X, ptrdiff_t row, const sparse_packed *p,
+                           NAME(sparse_tile) * tile, int place)
+{
+    const int32_t *panel = NAME(panels_of)(p);
+    vec best = V_SET1(INFINITY), second = V_SET1(INFINITY), scores[SPARSE_SUMS];
+    ivec group = NAME(v_bits)(V_SET1(0));
+    for (ptrdiff_t g = 0; g < p->n_panels; g++, panel += p->d * PAIRS(p->sums) * LANES) {
+        const ptrdiff_t first = g * p->sums;
+        NAME(sparse_panel)(X, row, NAME(half_norms_of)(p) + first * LANES, panel, p->sums, scores);
+        for (ptrdiff_t s = 0; s < p->sums; s++) {
+            second = V_MIN(second, V_MAX(best, scores[s]));
+            group = V_REPLACE_IF_LESS(scores[s], best, (real_bits)(first + s), group);
+            best = V_MIN(scores[s], best);
+        }
+    }
+    tile->best[place] = best, tile->second[place] = second;
+    tile->group[place] = NAME(v_from_bits)(group);
+}
+
+/* Lanes become rows: the least score and the next one of each, and whose the least is. */
+INLINE void NAME(least_across)(const NAME(sparse_tile) * tile, real *least, real *next,
+                               int32_t *labels)
+{
+    vec best = V_SET1(INFINITY), second = V_SET1(INFINITY), label = NAME(v_from_bits)((ivec){0});
+    EACH(q, LANES / CHUNK) {
+        vec bests[CHUNK], seconds[CHUNK], groups[CHUNK];
+        V_LOAD_CHUNK(bests, (const real *)tile->best + q * CHUNK, LANES);
+        V_LOAD_CHUNK(seconds, (const real *)tile->second + q * CHUNK, LANES);
+        V_LOAD_CHUNK(groups, (const real *)tile->group + q * CHUNK, LANES);
+        EACH(i, CHUNK) {
+            const ivec place = NAME(v_bits)(groups[i]) * LANES + (q * CHUNK + i);
+            second = V_MIN(V_MIN(second, seconds[i]), V_MAX(best, bests[i]));
+            label = V_SELECT_LESS(bests[i], best, NAME(v_from_bits)(place), label);
+            best = V_MIN(bests[i], best);
+        }
+    }
+    V_STORE(least, best), V_STORE(next, second), V_STORE_LABELS(labels, NAME(v_bits)(label));
+}
+
+/* Half as much as squared distances by the scores, and by any plain float64 sum, may be wrong. A
+ * coordinate is wrong by half a step, and |x|_1 <= sqrt(m) |x|. */
 static double NAME(sparse_error)(const ckm_csr *X, ptrdiff_t row, const void *packed)
 {
     const sparse_packed *p = packed;
     const double m = (double)(X->starts[row + 1] - X->starts[row]);
     const double norm = sqrt(X->norms2[row]), radius = p->radius, all = norm + radius;
     if (!(norm < 1e18 && radius < 1e18 && m < 1e5)) return INFINITY;
-    return 1.01 * ((m + 8) * REAL_ROUNDOFF * norm * radius + 2 * REAL_ROUNDOFF * radius * radius +
-                   ((double)p->d + 16) * 1.2e-16 * all * all + (m + 4) * 0x1p-149 * (1 + all));
+    return 1.02 * (0x1p15 * p->unit * sqrt(m) * norm + (m + 8) * REAL_ROUNDOFF * norm * radius +
+                   2 * REAL_ROUNDOFF * radius * radius + ((double)p->d + 16) * 1.2e-16 * all * all +
+                   (m + 4) * 0x1p-149 * (1 + all));
 }
 
 static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
-                                      ptrdiff_t count, const void *packed, real *scores,
-                                      int32_t *labels, real *upper, real *lower,
-                                      int32_t *undecided)
+                                      ptrdiff_t count, const void *packed, int32_t *labels,
+                                      real *upper, real *lower, int32_t *undecided)
 {
     const sparse_packed *p = packed;
+    NAME(sparse_tile) tile = {0};
     ptrdiff_t n_undecided = 0;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const ptrdiff_t row = first + (rows ? rows[i] : i);
-        real best, second;
-        NAME(sparse_scores)(X, row, p, scores);
-        labels[i] = NAME(sparse_least)(scores, p->stride, &best, &second);
-        const double error = NAME(sparse_error)(X, row, packed);
-        undecided[n_undecided] = (int32_t)i;
-        n_undecided += !((double)second - (double)best > 2 * error);
-        if (upper) {
-            const double norm2 = X->norms2[row], most = norm2 + 2 * ((double)best + error);
-            const double least = norm2 + 2 * ((double)second - error);
-            upper[i] = (real)(sqrt(most > 0 ? most : 0) * (1 + 1.3e-7) + REAL_MIN);
-            lower[i] = (real)((least > 0 ? sqrt(least) : 0) * (1 - 1.3e-7));
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const int m = (int)smaller(LANES, count - i);
+        real least[LANES], next[LANES];
+        int32_t nearest[LANES];
+        for (int r = 0; r < m; r++)
+            NAME(keep_row)(X, first + (rows ? rows[i + r] : i + r), p, &tile, r);
+        NAME(least_across)(&tile, least, next, nearest);
+        for (int r = 0; r < m; r++) {
+            const ptrdiff_t row = first + (rows ? rows[i + r] : i + r);
+            const double best = least[r] * p->unit, second = next[r] * p->unit;
+            const double error = NAME(sparse_error)(X, row, packed);
+            labels[i + r] = nearest[r];
+            undecided[n_undecided] = (int32_t)(i + r);
+            n_undecided += !(second - best > 2 * error);
+            if (upper) {
+                const double norm2 = X->norms2[row], most = norm2 + 2 * (best + error);
+                const double bound = norm2 + 2 * (second - error);
+                upper[i + r] = (real)(sqrt(most > 0 ? most : 0) * (1 + 1.3e-7) + REAL_MIN);
+                lower[i + r] = (real)((bound > 0 ? sqrt(bound) : 0) * (1 - 1.3e-7));
+            }
         }
     }
     return n_undecided;
 }
 
-#undef SPARSE_VECTORS
+#undef SPARSE_SUMS
+#undef PAIRS
 #undef SPARSE_AHEAD
 #undef SPARSE_CASE
 #undef SPARSE_COLUMNS
@@ -206,18 +312,29 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 
 #define SPARSE_VECTORS (CKM_SPARSE_WIDTH / LANES)
 
-/* products (CKM_SPARSE_WIDTH,) out: of m elements with the panel's rows of their columns. */
-static void NAME(sparse_products)(const double *values, const int32_t *columns, ptrdiff_t m,
-                                  const double *panel, double *products)
+INLINE void NAME(shared_of_row)(const ckm_csr *X, ptrdiff_t row, int double_values,
+                                const int32_t *places, const double *panel, double *products)
 {
     vec sums[SPARSE_VECTORS];
+    fetch_elements(X, row, double_values);
     EACH(p, SPARSE_VECTORS) sums[p] = V_SET1(0);
-    for (ptrdiff_t t = 0; t < m; t++) {
-        const double *at = panel + (ptrdiff_t)columns[t] * CKM_SPARSE_WIDTH;
-        const vec x = V_SET1(values[t]);
+    for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++) {
+        const double *at = panel + (ptrdiff_t)places[X->columns[t]] * CKM_SPARSE_WIDTH;
+        const vec x = V_SET1(double_values ? ((const double *)X->values)[t]
+                                           : (double)((const float *)X->values)[t]);
         EACH(p, SPARSE_VECTORS) sums[p] += x * V_LOAD(at + p * LANES);
     }
     EACH(p, SPARSE_VECTORS) V_STORE(products + p * LANES, sums[p]);
+}
+
+static void NAME(sparse_shared)(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count,
+                                const int32_t *places, const double *panel, double *products)
+{
+    for (ptrdiff_t i = 0; i < count; i++, products += CKM_SPARSE_WIDTH)
+        if (X->double_values)
+            NAME(shared_of_row)(X, first + i, 1, places, panel, products);
+        else
+            NAME(shared_of_row)(X, first + i, 0, places, panel, products);
 }
 
 /* Sums of (x - c)^2 and of c^2 over the columns of m elements. */

@@ -13,6 +13,7 @@
     _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++) /* over registers: unrolled */
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define prefetch(address) __builtin_prefetch((const void *)(address), 0, 2)
+#define prefetch_near(address) __builtin_prefetch((const void *)(address), 0, 3)
 #define popcount(bits) __builtin_popcount(bits)
 #define lowest_bit(bits) __builtin_ctz(bits)
 #else
@@ -21,6 +22,7 @@
 #define EACH(i, n) for (int i = 0; i < (n); i++)
 #define UNROLL_4
 #define prefetch(address) ((void)(address))
+#define prefetch_near(address) ((void)(address))
 INLINE int popcount(unsigned bits) { return bits & 1; } /* one lane there, hence one bit */
 INLINE int lowest_bit(unsigned bits)
 {
@@ -37,6 +39,7 @@ INLINE int lowest_bit(unsigned bits)
 #include <arm_neon.h>
 #endif
 
+#include "csr.h"
 #include "layout.h"
 
 /* How a tile was scored: by kernel.h, half expanded or by differences, or by screen.h. */
@@ -99,9 +102,11 @@ typedef struct {
     size_t (*packed_bytes)(ptrdiff_t, ptrdiff_t);
     void (*pack)(const double *, ptrdiff_t, ptrdiff_t, void *, double *, int32_t *);
     ptrdiff_t (*nearest)(const ckm_csr *, ptrdiff_t, const int32_t *, ptrdiff_t, const void *,
-                         float *, int32_t *, float *, float *, int32_t *);
+                         int32_t *, float *, float *, int32_t *);
+    void (*scores)(const ckm_csr *, ptrdiff_t, const void *, double *);
     double (*error)(const ckm_csr *, ptrdiff_t, const void *);
-    void (*products)(const double *, const int32_t *, ptrdiff_t, const double *, double *);
+    void (*shared)(const ckm_csr *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,
+                   double *);
     void (*squares)(const double *, const int32_t *, ptrdiff_t, const double *, double *,
                     double *);
 } table_sparse;
@@ -475,8 +480,8 @@ ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows)
     return count;
 }
 
-/* With no more centroids, wider vectors take 1.1 to 1.25 times as long. */
-#define SPARSE_FEW 48
+/* No more centroids are half a pair of the widest vectors. */
+#define SPARSE_FEW 16
 
 static const table_sparse *sparse_table(ptrdiff_t k)
 {
@@ -497,14 +502,21 @@ void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *pa
 }
 
 ptrdiff_t ckm_sparse_nearest(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
-                             ptrdiff_t count, const void *packed, float *scores, int32_t *labels,
-                             float *upper, float *lower, int32_t *undecided)
+                             ptrdiff_t count, const void *packed, int32_t *labels, float *upper,
+                             float *lower, int32_t *undecided)
 {
     const float_mode before = ieee_mode();
     const ptrdiff_t n_undecided = sparse_table(*(const ptrdiff_t *)packed)->nearest(
-        X, first, rows, count, packed, scores, labels, upper, lower, undecided);
+        X, first, rows, count, packed, labels, upper, lower, undecided);
     restore_mode(before);
     return n_undecided;
+}
+
+void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, double *scores)
+{
+    const float_mode before = ieee_mode();
+    sparse_table(*(const ptrdiff_t *)packed)->scores(X, row, packed, scores);
+    restore_mode(before);
 }
 
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed)
@@ -512,10 +524,10 @@ double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed)
     return sparse_table(*(const ptrdiff_t *)packed)->error(X, row, packed);
 }
 
-void ckm_sparse_products(const double *values, const int32_t *columns, ptrdiff_t m,
-                         const double *panel, double *products)
+void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
+                       const double *panel, double *products)
 {
-    chosen->sparse->products(values, columns, m, panel, products);
+    chosen->sparse->shared(X, first, count, places, panel, products);
 }
 
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,

@@ -195,23 +195,39 @@ void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *pa
                      double *norms2, int32_t *counts);
 
 /* As ckm_nearest_f32, for rows first + rows[i], or first + i where rows is NULL; but `upper` and
- * `lower` are bounds on distances, not on their squares. `scores` has room for CKM_SPARSE_ROOM(k)
- * and afterwards holds those of the last row, |c|^2 / 2 - x.c: half its squared distances, up to
- * |x|^2 and within ckm_sparse_error. */
-#define CKM_SPARSE_ROOM(k) ((k) + (k) / 8 + 64)
+ * `lower` are bounds on distances, not on their squares. */
 ptrdiff_t ckm_sparse_nearest(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
-                             ptrdiff_t count, const void *packed, float *scores, int32_t *labels,
-                             float *upper, float *lower, int32_t *undecided);
+                             ptrdiff_t count, const void *packed, int32_t *labels, float *upper,
+                             float *lower, int32_t *undecided);
+/* scores (k,) out, by which labels are chosen: |c|^2 / 2 - x.c, half the squared distances up to
+ * |x|^2 and within ckm_sparse_error. */
+void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, double *scores);
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed);
 
 /* Of one row's m elements with CKM_SPARSE_WIDTH points, whose coordinates lie side by side in panel
- * (d, CKM_SPARSE_WIDTH): the products; or the sums of (x - c)^2 and of c^2 over the row's columns.
- * Plain float64 sums in the order of the elements. */
+ * (d, CKM_SPARSE_WIDTH): the sums of (x - c)^2 and of c^2 over the row's columns. Plain float64 sums
+ * in the order of the elements. */
 #define CKM_SPARSE_WIDTH 8
-void ckm_sparse_products(const double *values, const int32_t *columns, ptrdiff_t m,
-                         const double *panel, double *products);
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
                         const double *panel, double *squares, double *covered);
+
+/* products (count, CKM_SPARSE_WIDTH) out, of rows first.. with points that have few non-zeros:
+ * those of column f in row places[f] of the panel, whose row 0 is zeros for all other columns. Plain
+ * float64 sums in the order of the elements. */
+void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
+                       const double *panel, double *products);
+
+/* Add the rows of clusters first..last-1 of `after` to totals (k, d + 2) of sums, mass and what is
+ * not looked at, and take those of `before` off; neither where the two are the same. A `before` of
+ * NULL is that of no row; a weight of NULL means ones. */
+void ckm_sparse_move(const ckm_csr *X, ptrdiff_t d, const double *weight, const int32_t *before,
+                     const int32_t *after, ptrdiff_t first, ptrdiff_t last, double *totals);
+
+/* squares (n,) out: of rows first..last-1 to the centroids (k, d) of their labels, of squared
+ * lengths norms2 (k,), which are plain sums like those made here: 0 for a row at its centroid. */
+void ckm_sparse_own_squares(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last,
+                            const double *centroids, ptrdiff_t d, const double *norms2,
+                            const int32_t *labels, double *squares);
 
 /* Greedy k-means++. `nearest` (n,) is the squared distance of each row to the nearest chosen
  * centroid, and `owner` (n,) says which. A candidate's gain at a row is what it would take from
