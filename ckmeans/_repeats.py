@@ -12,7 +12,8 @@ from ckmeans._distinct import Distinct, pick, sums
 from ckmeans._iterate import Problem
 from ckmeans._rows import Rows
 
-AT_ONCE = 1 << 20  # rows, of which Python can be interrupted only in between
+AT_ONCE = 1 << 22  # elements, of which Python can be interrupted only in between
+MOST = 2**30 - 1  # numbers
 ODD = np.uint64(0x9E3779B97F4A7C15)  # 2 ** 64 over the golden ratio
 
 
@@ -62,13 +63,14 @@ def repeating_problem(
 ) -> RepeatingProblem | None:
     """The problem of the distinct rows, where these are few enough: at most 2/5 of all, and so few
     that all that is kept of them takes at most 24 bytes a row of X."""
-    most = min(rows.n * 2 // 5, rows.n * 20 // (8 * rows.d + 28))
+    most = min(rows.n * 2 // 5, rows.n * 20 // (8 * rows.d + 28), MOST)
     if most < k or fewest_distinct(rows, most) > most:
         return None
     distinct = Distinct(rows.source, most)
     numbers = np.empty(rows.n, dtype=np.int32)
-    for first in range(0, rows.n, AT_ONCE):
-        if not distinct.number(first, numbers[first : first + AT_ONCE]):
+    at_once = max(1, AT_ONCE // rows.d)
+    for first in range(0, rows.n, at_once):
+        if not distinct.number(first, numbers[first : first + at_once]):
             return None
     if distinct.count < k:
         return None

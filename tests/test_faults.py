@@ -83,6 +83,9 @@ LONG = {
         "X = windows(4_000_000, 256); start = X[::40_000]",
         "kmeans(X, 100, init=start, algorithm='hamerly', n_threads=2)",
     ),
+    "rows that repeat": (
+        "X = rng.integers(0, 9, (20_000_000, 3), np.uint8)", "kmeans(X, 100, 0, n_threads=1)",
+    ),
     "variance": ("X = windows(8_000_000, 256)", "kmeans(X, 2, init=X[:2], tol=1e-3)"),
     "standardisation": ("X = windows(8_000_000, 256)", "kmeans(X, 2, init=X[:2], scale='std')"),
     "an elbow": ("X = rows(200_000, 8)", "elbow(X, 100, 0)"),
