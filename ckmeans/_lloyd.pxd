@@ -146,6 +146,18 @@ cdef void seed_pack_candidates(
     const double* candidates, Py_ssize_t t, Py_ssize_t d, real* packed,
 ) noexcept nogil
 
+cdef size_t seed_sift_bytes(Py_ssize_t d, bint single) noexcept nogil
+
+cdef bint seed_pack_sift(
+    const double* candidates, Py_ssize_t t, Py_ssize_t d, const double* origin, void* packed,
+    bint single,
+) noexcept nogil
+
+cdef Py_ssize_t seed_sift(
+    const real* X, const int32_t* at, const int32_t* listed, Py_ssize_t m, const double* nearest,
+    const float* norms2, const void* packed, int32_t* survivors,
+) noexcept nogil
+
 cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil

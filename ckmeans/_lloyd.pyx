@@ -130,6 +130,18 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_wide_gains_f64(const double* X, const int32_t* at, const int32_t* listed,
                             Py_ssize_t m, const double* nearest, const double* weight,
                             const ckm_gains* gains, double* totals, uint32_t* open_bits)
+    size_t ckm_sift_bytes_f32(Py_ssize_t d)
+    size_t ckm_sift_bytes_f64(Py_ssize_t d)
+    int ckm_pack_sift_f32(const double* candidates, Py_ssize_t t, Py_ssize_t d,
+                          const double* origin, void* packed)
+    int ckm_pack_sift_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
+                          const double* origin, void* packed)
+    Py_ssize_t ckm_sift_f32(const float* X, const int32_t* at, const int32_t* listed,
+                            Py_ssize_t m, const double* nearest, const float* norms2,
+                            const void* packed, int32_t* survivors)
+    Py_ssize_t ckm_sift_f64(const double* X, const int32_t* at, const int32_t* listed,
+                            Py_ssize_t m, const double* nearest, const float* norms2,
+                            const void* packed, int32_t* survivors)
     void ckm_pack_candidates_f32(const double* candidates, Py_ssize_t t, Py_ssize_t d,
                                  float* packed)
     void ckm_pack_candidates_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
@@ -441,6 +453,29 @@ cdef void seed_pack_candidates(
         ckm_pack_candidates_f32(candidates, t, d, packed)
     else:
         ckm_pack_candidates_f64(candidates, t, d, packed)
+
+
+cdef size_t seed_sift_bytes(Py_ssize_t d, bint single) noexcept nogil:
+    return ckm_sift_bytes_f32(d) if single else ckm_sift_bytes_f64(d)
+
+
+cdef bint seed_pack_sift(
+    const double* candidates, Py_ssize_t t, Py_ssize_t d, const double* origin, void* packed,
+    bint single,
+) noexcept nogil:
+    if single:
+        return ckm_pack_sift_f32(candidates, t, d, origin, packed)
+    return ckm_pack_sift_f64(candidates, t, d, origin, packed)
+
+
+cdef Py_ssize_t seed_sift(
+    const real* X, const int32_t* at, const int32_t* listed, Py_ssize_t m, const double* nearest,
+    const float* norms2, const void* packed, int32_t* survivors,
+) noexcept nogil:
+    if real is float:
+        return ckm_sift_f32(X, at, listed, m, nearest, norms2, packed, survivors)
+    else:
+        return ckm_sift_f64(X, at, listed, m, nearest, norms2, packed, survivors)
 
 
 cdef Py_ssize_t seed_open_rows(

@@ -6,7 +6,8 @@ A pass over X measures what every candidate of a step would gain and marks the r
 another settles the best candidate at its marked rows. Estimates carry bounds, so that the choice,
 the distances and the chances are those of float64 differences, whatever the level of SIMD.
 Where rows are wide, the triangle inequality leaves out those too near to their own centroid (Raff
-2021, "Exact acceleration of k-means++ and k-means||"; Lang & Schubert 2024).
+2021, "Exact acceleration of k-means++ and k-means||"; Lang & Schubert 2024), and products of
+integers most of the others (_tiles/sift.h).
 """
 cimport cython
 from libc.math cimport INFINITY, fabs, frexp, isfinite, ldexp
@@ -18,7 +19,7 @@ import numpy as np
 from ckmeans._lloyd cimport (
     CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
     seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
-    seed_pack_candidates, seed_wide_gains,
+    seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._source cimport Source, ckm_source
 
@@ -28,6 +29,12 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     GATHERED = 1 << 14            # elements gathered or converted at once, in the L1 cache
     MOST = CKM_MOST_CANDIDATES
+    SIFTED = 4 * CELL             # rows from which packing candidates as integers pays
+
+cdef enum:                        # what leaves out rows that gain nothing
+    LIMITS
+    SIFT
+    FILTERS
 
 cdef struct Plan:
     Py_ssize_t n, d, t            # rows, columns, candidates of the step
@@ -44,6 +51,8 @@ cdef struct Plan:
     bint narrow
     ckm_gains gains
     const double* limits          # (j,) a row no farther from its owner gains nothing; or NULL
+    float* norms2                 # (n,) squared distance to the first centroid, for the sifter
+    const void* sifter            # the candidates as integers, or NULL
 
 cdef struct Work:
     int32_t* listed               # (BLOCK + TILE,)
@@ -107,46 +116,71 @@ cdef void measure_narrow(
         first += m
 
 
-cdef Py_ssize_t measure_block(
-    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, double* totals, real _
+cdef Py_ssize_t sift_block(
+    const Plan* p, Py_ssize_t first, const int32_t* listed, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
-    """Gains of a block of wide rows; returns how many were looked at."""
+    """w.listed of those of m rows that may gain; returns how many."""
+    cdef Py_ssize_t step, done = 0, count = 0
+    cdef const double* nearest = p.nearest + first
+    cdef const float* norms2 = p.norms2 + first
+    if p.X != NULL:
+        return seed_sift(<const real*> p.X + first * p.d, listed, listed, m, nearest, norms2,
+                         p.sifter, w.listed)
+    while done < m:
+        step = min(p.gathered, m - done)
+        count += seed_sift(converted(p, first, listed + done, step, w, _), <const int32_t*> NULL,
+                           listed + done, step, nearest, norms2, p.sifter, w.listed + count)
+        done += step
+    return count
+
+
+cdef void measure_block(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, double* totals, Py_ssize_t* left,
+    real _
+) noexcept nogil:
+    """Gains of a block of wide rows; adds to left[f] how many there are before filter f."""
     cdef Py_ssize_t i, step, done = 0
     cdef const int32_t* listed = NULL
     cdef uint32_t* bits = open_words(p, first // CELL, 0)
     cdef const double* nearest = p.nearest + first
     cdef const double* weight = p.weight + first if p.weight != NULL else NULL
     memset(bits, 0, (m + CELL - 1) // CELL * p.t * CKM_OPEN_WORDS * sizeof(uint32_t))
+    left[LIMITS] += m
     if p.limits != NULL:
         m = seed_beyond(nearest, p.owner + first, m, p.limits, w.listed)
         listed = w.listed
+    elif p.X == NULL:
+        for i in range(m):
+            w.listed[i] = <int32_t> i
+        listed = w.listed
+    left[SIFT] += m
+    if p.sifter != NULL:
+        m = sift_block(p, first, listed, m, w, _)
+        listed = w.listed
+    left[FILTERS] += m
     if p.X != NULL:
         seed_wide_gains(<const real*> p.X + first * p.d, listed, listed, m, nearest, weight,
                         &p.gains, totals, bits)
-        return m
-    if listed == NULL:
-        for i in range(m):
-            w.listed[i] = <int32_t> i
+        return
     while done < m:
         step = min(p.gathered, m - done)
         seed_wide_gains(converted(p, first, w.listed + done, step, w, _), <const int32_t*> NULL,
                         w.listed + done, step, nearest, weight, &p.gains, totals, bits)
         done += step
-    return m
 
 
-cdef Py_ssize_t measure_rows(
-    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals, real _
+cdef void measure_rows(
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, Work* w, double* totals, Py_ssize_t* left,
+    real _
 ) noexcept nogil:
-    """What each candidate gains at rows first..last-1; returns how many were looked at."""
-    cdef Py_ssize_t looked = 0
+    """What each candidate gains at rows first..last-1."""
     if p.narrow:
         measure_narrow(p, first, last, w, totals, _)
-        return last - first
+        return
+    memset(left, 0, (FILTERS + 1) * sizeof(Py_ssize_t))
     while first < last:
-        looked += measure_block(p, first, min(<Py_ssize_t> BLOCK, last - first), w, totals, _)
+        measure_block(p, first, min(<Py_ssize_t> BLOCK, last - first), w, totals, left, _)
         first += BLOCK
-    return looked
 
 
 cdef void add_up(const Plan* p, Py_ssize_t cell) noexcept nogil:
@@ -239,9 +273,15 @@ cdef double reciprocal(double x) noexcept nogil:
     return ldexp(1.0, min(1000, max(-1000, -exponent)))
 
 
+cdef void* line_of(unsigned char* memory) noexcept nogil:
+    """The first cache line."""
+    return <void*> ((<uintptr_t> memory + 63) // 64 * 64)
+
+
 @cython.final
 cdef class Seeding:
-    """Rows between two steps of greedy k-means++: 12 bytes a row, and a bit for each candidate.
+    """Rows between two steps of greedy k-means++: 12 bytes a row, 16 where sifted, and a bit for
+    each candidate.
 
     After begin(), settle() for every segment and begun(), a step is draw(), measure() for every
     segment, pick(), settle() for every segment and advance(); steps() does some at once. Segments
@@ -256,20 +296,22 @@ cdef class Seeding:
     cdef object kept, scratches
     cdef double[:, ::1] centroid_view
     cdef double[::1] nearest_view, chances, cumulative, limits
-    cdef unsigned char[::1] packed
+    cdef unsigned char[::1] packed, packed_sift
+    cdef float[::1] norms2
     cdef int32_t[::1] owner_view
     cdef uint32_t[::1] open_view
     cdef double[:, ::1] candidates    # (t, d)
     cdef double[:, ::1] gains         # (segments, t)
-    cdef Py_ssize_t[::1] looked       # (segments,) rows that the limits left
-    cdef Py_ssize_t j, place, pause
+    cdef Py_ssize_t[:, ::1] left      # (segments, 1 + filters) rows before and after each filter
+    cdef Py_ssize_t[FILTERS] pause    # steps for which a filter is not asked
+    cdef Py_ssize_t j, place
     cdef double largest
 
     def __init__(self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates):
         """weight: (n,) float64 or None."""
         cdef Plan* p = &self.plan
         cdef const double[::1] weights
-        cdef Py_ssize_t n_cells
+        cdef Py_ssize_t n_cells, sift_bytes
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
         self.kept = (source, weight)
@@ -293,13 +335,18 @@ cdef class Seeding:
         self.limits = np.empty(k)
         self.candidates = np.empty((n_candidates, p.d))
         self.gains = np.empty((self.n_segments, n_candidates))
-        self.looked = np.zeros(self.n_segments, np.intp)
+        self.left = np.zeros((self.n_segments, FILTERS + 1), np.intp)
         self.packed = np.empty(8 * MOST * (p.d + 8) + 64, np.uint8)
         self.scratches = []
         p.nearest, p.owner = &self.nearest_view[0], &self.owner_view[0]
         p.chances, p.open = &self.chances[0], &self.open_view[0]
         p.gains.d = p.d
-        p.gains.candidates = <const void*> ((<uintptr_t> &self.packed[0] + 63) // 64 * 64)
+        p.gains.candidates = line_of(&self.packed[0])
+        sift_bytes = seed_sift_bytes(p.d, self.single)
+        if not p.narrow and p.n >= SIFTED and sift_bytes:
+            self.packed_sift = np.empty(sift_bytes + 64, np.uint8)
+            self.norms2 = np.empty(p.n, np.float32)
+            p.norms2 = &self.norms2[0]
         self.bound_roundings()
         p.scale = p.weight_scale = 1.0
         p.weight = NULL
@@ -339,13 +386,21 @@ cdef class Seeding:
         for i in range(p.d):
             self.centroid_view[0, i] = self.candidates[0, i]
         self.place = -1
-        self.pause = 0
+        memset(self.pause, 0, sizeof(self.pause))
 
     def begun(self):
         """After begin() and settle() for every segment."""
         with nogil:
-            self.rescale()
+            self.keep_norms()
         self.j = 1
+
+    cdef void keep_norms(self) noexcept nogil:
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i
+        self.rescale()
+        if p.norms2 != NULL:
+            for i in range(p.n):
+                p.norms2[i] = <float> p.nearest[i]
 
     cdef void rescale(self) noexcept nogil:
         """Keep the chances far from overflow and underflow: exactly, by a power of two."""
@@ -415,6 +470,7 @@ cdef class Seeding:
     cdef void aim(self) noexcept nogil:
         """Prepare measuring what the candidates gain."""
         cdef Plan* p = &self.plan
+        cdef void* packed
         p.gains.t = p.t
         memset(&self.gains[0, 0], 0, self.n_segments * p.room * sizeof(double))
         if self.single:
@@ -422,9 +478,15 @@ cdef class Seeding:
         else:
             seed_pack_candidates(&self.candidates[0, 0], p.t, p.d, <double*> p.gains.candidates)
         p.limits = NULL
-        if not p.narrow and self.pause == 0:
+        p.sifter = NULL
+        if not p.narrow and self.pause[LIMITS] == 0:
             self.reach()
             p.limits = &self.limits[0]
+        if p.norms2 != NULL and self.pause[SIFT] == 0:
+            packed = line_of(&self.packed_sift[0])
+            if seed_pack_sift(&self.candidates[0, 0], p.t, p.d, &self.centroid_view[0, 0], packed,
+                              self.single):
+                p.sifter = packed
 
     cdef void reach(self) noexcept nogil:
         """A row at most limits[j] (squared) from its centroid j gains from no candidate.
@@ -451,11 +513,11 @@ cdef class Seeding:
         cdef Py_ssize_t first = segment * self.segment_rows
         cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
         if self.single:
-            self.looked[segment] = measure_rows(
-                &self.plan, first, last, w, &self.gains[segment, 0], <float> 0)
+            measure_rows(&self.plan, first, last, w, &self.gains[segment, 0],
+                         &self.left[segment, 0], <float> 0)
         else:
-            self.looked[segment] = measure_rows(
-                &self.plan, first, last, w, &self.gains[segment, 0], <double> 0)
+            measure_rows(&self.plan, first, last, w, &self.gains[segment, 0],
+                         &self.left[segment, 0], <double> 0)
 
     cdef void settle_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
         cdef Py_ssize_t first = segment * self.segment_rows
@@ -471,7 +533,7 @@ cdef class Seeding:
     cdef void choose(self, Work* w) noexcept nogil:
         """The candidate that leaves the least inertia, that is, gains most; the first on ties."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t i, s, rivals = 0, looked = 0
+        cdef Py_ssize_t i, s, rivals = 0
         cdef double[MOST] gain
         cdef double[MOST] doubt
         cdef double best = -1.0, certain = -1.0, exact
@@ -500,12 +562,20 @@ cdef class Seeding:
                     self.place = i
         for i in range(p.d):
             self.centroid_view[self.j, i] = self.candidates[self.place, i]
-        for s in range(self.n_segments):
-            looked += self.looked[s]
-        if self.pause:
-            self.pause -= 1
-        elif looked * 4 > p.n * 3:
-            self.pause = 7
+        self.rest_filters()
+
+    cdef void rest_filters(self) noexcept nogil:
+        """Pause those that left more than three quarters of the rows."""
+        cdef Py_ssize_t f, s, before, after
+        for f in range(FILTERS):
+            before = after = 0
+            for s in range(self.n_segments):
+                before += self.left[s, f]
+                after += self.left[s, f + 1]
+            if self.pause[f]:
+                self.pause[f] -= 1
+            elif after * 4 > before * 3:
+                self.pause[f] = 7
 
     cdef double doubt_about(self, double gain) noexcept nogil:
         """How far rounding may take an estimated gain from what exact_gain finds."""
@@ -606,7 +676,7 @@ cdef class Seeding:
                 self.draw_first(uniforms[i, 0])
                 for s in range(self.n_segments):
                     self.settle_segment(s, &scratch.work)
-                self.rescale()
+                self.keep_norms()
                 self.j = 1
                 if k > 1:
                     self.take_steps(&uniforms[i, 1], k - 1, p.room, &scratch.work)

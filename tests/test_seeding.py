@@ -76,6 +76,55 @@ def test_rows_of_the_brute_force(level, dtype, d):
         assert_seeds(X, k, rows=rows)
 
 
+# Integers take pieces of 16 or 32 columns, the last of which overlap, and 256 or 512 at once.
+@pytest.mark.parametrize("d", [17, 31, 32, 35, 64, 100, 255, 513])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_rows_sifted_by_integers(level, dtype, d):
+    assert_seeds(blobs(1027, d, dtype, centres=30), 50)
+
+
+@pytest.mark.parametrize("n_candidates", [4, 5, 8, 9, 17, 32])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_any_number_of_candidates(level, dtype, n_candidates):
+    X = blobs(1500, 40, dtype, centres=30)
+    uniforms = np.random.default_rng(1).random((30, n_candidates))
+    seeding = Seeding(Rows(X).source, None, 31, n_candidates)
+    _plus_plus.begin(seeding, 0.5, 1)
+    assert seeding.steps(uniforms) == 31
+    rows = [len(X) // 2]
+    nearest = squares(X, X[rows])[:, 0]
+    for drawn in uniforms:
+        cumulative = np.cumsum(nearest)
+        candidates = np.searchsorted(cumulative, drawn * cumulative[-1], side="right")
+        left = np.minimum(nearest[:, None], squares(X, X[candidates]))
+        best = int(np.argmin([math.fsum(column) for column in left.T]))
+        rows.append(candidates[best])
+        nearest = left[:, best]
+    np.testing.assert_array_equal(seeding.centroids, X[rows])
+    np.testing.assert_array_equal(seeding.nearest, nearest)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4, 1e-6])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_gains_below_the_resolution_of_integers(level, dtype, spread):
+    """Groups so narrow and far apart that integers hardly tell their rows from each other."""
+    X = np.random.default_rng(0).standard_normal((2000, 48)) * spread
+    X[::2] += 1
+    X[::5] -= 2
+    assert_seeds(X.astype(dtype), 60)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_equal_and_far_rows_beside_others(level, dtype):
+    """Rows at the origin of the integers, and ones whose squared norm overflows float32."""
+    X = blobs(1600, 40, dtype, centres=30)
+    X[::3] = X[0]
+    weight = np.ones(len(X))
+    X[7::400], weight[7::400] = 1e25, 0
+    for seed in range(3):  # drawn from those of any weight
+        assert_seeds(X, 50, seed, weight)
+
+
 @pytest.mark.parametrize("d", [3, 20])
 @pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "f2", "i4", "u8", ">f4", ">f8"])
 def test_element_types(level, dtype, d):
@@ -184,15 +233,16 @@ def test_far_from_the_origin(level, dtype, d):
 
 
 # Squares of such numbers leave the range of float32, and the last ones come near that of float64.
-@pytest.mark.parametrize("d", [3, 24])
+@pytest.mark.parametrize("d", [3, 24, 40])
 @pytest.mark.parametrize(
-    "dtype, size", [("f4", 1e30), ("f4", 1e-30), ("f8", 1e100), ("f8", 1e-100)]
+    "dtype, size",
+    [("f4", 1e30), ("f4", 1e14), ("f4", 1e-17), ("f4", 1e-30), ("f8", 1e100), ("f8", 1e-100)],
 )
 def test_large_and_small_numbers(level, dtype, size, d):
-    X = blobs(700, d, dtype)
-    expected = seeds(Rows(X.astype("f8")), 9, np.random.default_rng(0), None)
+    X = blobs(1100, d, dtype)
+    expected = seeds(Rows(X.astype("f8")), 25, np.random.default_rng(0), None)
     power = 2.0 ** round(math.log2(size))
-    result = seeds(Rows(X * X.dtype.type(power)), 9, np.random.default_rng(0), None)
+    result = seeds(Rows(X * X.dtype.type(power)), 25, np.random.default_rng(0), None)
     np.testing.assert_array_equal(result.centroids, expected.centroids * power)
     np.testing.assert_array_equal(result.owner, expected.owner)
 
@@ -205,7 +255,7 @@ def test_ties_go_to_the_first_candidate(level):
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 8])
-@pytest.mark.parametrize("n, d, k", [(70_001, 3, 20), (20_000, 40, 12), (9000, 2, 5)])
+@pytest.mark.parametrize("n, d, k", [(70_001, 3, 20), (20_000, 40, 25), (9000, 2, 5)])
 def test_threads_give_the_same_bits(monkeypatch, n, d, k, n_threads):
     monkeypatch.setattr(_plus_plus, "PARALLEL", 1)
     X = blobs(n, d, "f4")

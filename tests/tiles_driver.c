@@ -1,6 +1,7 @@
 /* The tiles without Python, for a CPU under emulation or for a watcher of memory: certified labels
- * against brute force, in rows and in columns, sums against plain loops, and rows read. Every
- * array has the size that tiles.h promises and no more. Exits 1 where something is wrong. */
+ * against brute force, in rows and in columns, the rows that may gain from candidates, sums against
+ * plain loops, and rows read. Every array has the size that tiles.h promises and no more. Exits 1
+ * where something is wrong. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -122,6 +123,47 @@ static ptrdiff_t left_by_integers = 0;
         if (!wrong && (open * 20 <= n + 40 || open <= left_by_integers)) return 0;                 \
         printf("%s n=%td d=%td k=%td: %td undecided, %td wrong\n", #S, n, d, k, open, wrong);      \
         return 1;                                                                                  \
+    }                                                                                              \
+                                                                                                   \
+    /* Every row that gains from one of t candidates is found, and few others; all rows, then every\
+     * third in the order of a list. Centroids and candidates are the first rows. */               \
+    static int check_sift_##S(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, ptrdiff_t t)                  \
+    {                                                                                              \
+        const size_t bytes = ckm_sift_bytes_##S(d);                                                \
+        if (!bytes) return 0;                                                                      \
+        real *X = NEW(real, n * d);                                                                \
+        double *c = NEW(double, (k + t) * d), *near = NEW(double, n), *squares = NEW(double, n);   \
+        float *norms2 = NEW(float, n);                                                             \
+        int32_t *found = NEW(int32_t, n), *labels = NEW(int32_t, n);                               \
+        void *packed = aligned_alloc(64, (bytes + 63) / 64 * 64);                                  \
+        ptrdiff_t wrong = 0, spare = 0;                                                            \
+        for (ptrdiff_t i = 0; i < n * d; i++) X[i] = (real)(uniform() + 3);                        \
+        for (ptrdiff_t i = 0; i < (k + t) * d; i++) c[i] = X[i];                                   \
+        nearest_##S(X, n, d, c, 1, labels, near);                                                  \
+        for (ptrdiff_t i = 0; i < n; i++) norms2[i] = (float)near[i];                              \
+        nearest_##S(X, n, d, c, k, labels, near);                                                  \
+        nearest_##S(X, n, d, c + k * d, t, labels, squares);                                       \
+        if (ckm_pack_sift_##S(c + k * d, t, d, c, packed))                                         \
+            for (int step = 1; step <= 3; step += 2) {                                             \
+                ptrdiff_t m = 0, u = 0, count;                                                     \
+                for (ptrdiff_t i = 0; i < n; i += step) found[m++] = (int32_t)i;                   \
+                const int32_t *listed = step == 1 ? NULL : found;                                  \
+                count = ckm_sift_##S(X, listed, listed, m, near, norms2, packed, found);           \
+                for (ptrdiff_t i = 0; i < n; i += step) {                                          \
+                    const int survives = u < count && found[u] == i;                               \
+                    u += survives;                                                                 \
+                    wrong += squares[i] < near[i] && !survives;                                    \
+                    spare += squares[i] > near[i] * 1.01 && survives;                              \
+                }                                                                                  \
+                wrong += u != count;                                                               \
+            }                                                                                      \
+        else                                                                                       \
+            wrong += t > 4;                                                                        \
+        free(X), free(c), free(near), free(squares), free(norms2), free(found), free(labels);      \
+        free(packed);                                                                              \
+        if (!wrong && !spare) return 0;                                                            \
+        printf("sift %s n=%td d=%td t=%td: %td spared, %td wrong\n", #S, n, d, t, spare, wrong);   \
+        return 1;                                                                                  \
     }
 
 DRIVER(f32, float)
@@ -193,6 +235,7 @@ static void *check_all(void *_)
     /* Where tiles, vectors, blocks of columns and the three shapes of tiles begin and end. */
     static const int ns[] = {1, 2, 15, 16, 17, 33, 47, 48, 49};
     static const int ds[] = {1, 2, 4, 7, 8, 9, 16, 17, 63, 127, 128, 129};
+    static const int wide[] = {17, 31, 32, 33, 64, 127, 130, 512, 515, 1100};
     static const int ks[] = {1, 2, 9, 10, 11, 16, 17, 33};
     (void)_;
     failed = ckm_simd_choose(getenv("CKMEANS_SIMD")) != 0;
@@ -207,6 +250,9 @@ static void *check_all(void *_)
         for (size_t d = 0; d < LENGTH(ds); d++)
             for (int k = 1; k < 300; k += 1 + k / 8)
                 failed |= check_sparse(20, ds[d], k, double_values);
+    for (size_t d = 0; d < LENGTH(wide); d++)
+        for (int t = 3; t <= 32; t += 1 + t / 3)
+            failed |= check_sift_f32(301, wide[d], 30, t) | check_sift_f64(301, wide[d], 30, t);
     return NULL;
 }
 

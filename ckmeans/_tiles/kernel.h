@@ -26,11 +26,13 @@
 #define level_drifts ckm_drifts_f32
 #define level_table table_f32
 #define update_table update_f32
+#define sift_table sift_f32
 #define NATIVE CKM_FLOAT32
 #else
 #define level_drifts ckm_drifts_f64
 #define level_table table_f64
 #define update_table update_f64
+#define sift_table sift_f64
 #define NATIVE CKM_FLOAT64
 #endif
 #define NARROW_MAX 8 /* columns of narrow.h */
@@ -560,6 +562,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
 #include "read.h"
 #include "update.h"
 #include "seed.h"
+#include "sift.h"
 #include "sparse.h"
 
 static const level_table NAME(level) = {
@@ -592,8 +595,12 @@ static const level_table NAME(level) = {
 #undef MM
 #undef CHUNK
 #undef TILE
+#undef WIDE_ROWS
+#undef WIDE_VECTORS
+#undef ALL_LANES
 #undef answers
 #undef level_drifts
 #undef level_table
 #undef update_table
+#undef sift_table
 #undef NATIVE

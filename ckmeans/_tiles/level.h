@@ -17,10 +17,15 @@
 #undef NAME
 #undef REAL_BITS
 
+#if VECTOR_BYTES == 64
+#define SIFT(suffix) &JOIN(sifting, suffix, LEVEL)
+#else
+#define SIFT(suffix) NULL
+#endif
 #define SEED(suffix)                                                                               \
     {                                                                                              \
         JOIN(distances2, suffix, LEVEL), JOIN(narrow_gains, suffix, LEVEL),                        \
-            JOIN(pack_candidates, suffix, LEVEL), JOIN(wide_gains, suffix, LEVEL),                 \
+            JOIN(pack_candidates, suffix, LEVEL), JOIN(wide_gains, suffix, LEVEL), SIFT(suffix),   \
     }
 static const table_seed JOIN(level, seed, LEVEL) = {
     JOIN(beyond, f64, LEVEL),
@@ -29,6 +34,7 @@ static const table_seed JOIN(level, seed, LEVEL) = {
     SEED(f64),
 };
 #undef SEED
+#undef SIFT
 static const table_sparse JOIN(level, sparse, LEVEL) = {
     JOIN(sparse_packed_bytes, f32, LEVEL), JOIN(sparse_pack, f32, LEVEL),
     JOIN(sparse_nearest, f32, LEVEL),      JOIN(sparse_scores, f32, LEVEL),

@@ -345,10 +345,11 @@ INLINE void NAME(square_wide)(const NAME(wide_rows) *w, ptrdiff_t i, vec (*sums)
         for (f = 0; f < d; f += (ptrdiff_t)(64 / sizeof(real)))
             prefetch(w->X + w->at[i + n + r] * d + f);
     /* Rows in turn are fetched a line a step, those after the next: 2.2 instead of 3.3 ms at
-     * 100k x 128, where lines asked for at once would wait for each other. */
+     * 100k x 128, where lines asked for at once would wait for each other. With every second one
+     * of 4 candidates' lines it is 6.4 instead of 2.2 ms. */
     uintptr_t ahead = (uintptr_t)rows[n - 1] + (size_t)((n + 1) * d) * sizeof(real);
     for (f = 0; f + beside <= d; f += beside) {
-        prefetch(ahead);
+        EACH(line, (n * beside * (int)sizeof(real) + 63) / 64) prefetch(ahead + 64 * line);
         ahead += (size_t)(n * beside) * sizeof(real);
         NAME(add_differences)(sums, rows, f, packed, NULL, beside, vectors, n);
         packed += vectors * LANES;
@@ -428,6 +429,3 @@ static void NAME(wide_gains)(const real *X, const int32_t *at, const int32_t *li
 #undef SEED_VECTORS
 #undef SEED_COLUMNS
 #undef PAIR
-#undef WIDE_ROWS
-#undef WIDE_VECTORS
-#undef ALL_LANES

@@ -76,8 +76,14 @@ static int fast_integers = 0;
 TABLES(f32, float)
 TABLES(f64, double)
 
-/* What one level offers for k-means++. */
+/* What one level offers for k-means++; no `sift` without fast integers. */
 #define SEED_TABLE(suffix, real)                                                                   \
+    typedef struct {                                                                               \
+        size_t (*bytes)(ptrdiff_t);                                                                \
+        int (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                 \
+        ptrdiff_t (*rows)(const real *, const int32_t *, const int32_t *, ptrdiff_t,               \
+                          const double *, const float *, const void *, int32_t *);                 \
+    } sift_##suffix;                                                                               \
     typedef struct {                                                                               \
         void (*distances2)(const real *, ptrdiff_t, const int32_t *, ptrdiff_t, const double *,    \
                            double *);                                                              \
@@ -87,6 +93,7 @@ TABLES(f64, double)
         void (*wide_gains)(const real *, const int32_t *, const int32_t *, ptrdiff_t,              \
                            const double *, const double *, const ckm_gains *, double *,            \
                            uint32_t *);                                                            \
+        const sift_##suffix *sift;                                                                 \
     } seed_##suffix;
 SEED_TABLE(f32, float)
 SEED_TABLE(f64, double)
@@ -467,6 +474,28 @@ double ckm_chances(const double *nearest, const double *weight, ptrdiff_t m, dou
         const float_mode before = ieee_mode();                                                     \
         chosen->seed->suffix.wide_gains(X, at, listed, m, nearest, weight, gains, totals, open);   \
         restore_mode(before);                                                                      \
+    }                                                                                              \
+    size_t ckm_sift_bytes_##suffix(ptrdiff_t d)                                                    \
+    {                                                                                              \
+        return fast_integers ? chosen->seed->suffix.sift->bytes(d) : 0;                            \
+    }                                                                                              \
+    int ckm_pack_sift_##suffix(const double *candidates, ptrdiff_t t, ptrdiff_t d,                 \
+                               const double *origin, void *packed)                                 \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        const int tells = chosen->seed->suffix.sift->pack(candidates, t, d, origin, packed);       \
+        restore_mode(before);                                                                      \
+        return tells;                                                                              \
+    }                                                                                              \
+    ptrdiff_t ckm_sift_##suffix(const real *X, const int32_t *at, const int32_t *listed,           \
+                                ptrdiff_t m, const double *nearest, const float *norms2,           \
+                                const void *packed, int32_t *survivors)                            \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        const ptrdiff_t count = chosen->seed->suffix.sift->rows(X, at, listed, m, nearest, norms2, \
+                                                                packed, survivors);                \
+        restore_mode(before);                                                                      \
+        return count;                                                                              \
     }
 SEED_INTERFACE(f32, float)
 SEED_INTERFACE(f64, double)

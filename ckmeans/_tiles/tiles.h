@@ -288,6 +288,24 @@ void ckm_wide_gains_f64(const double *X, const int32_t *at, const int32_t *liste
                         const double *nearest, const double *weight, const ckm_gains *gains,
                         double *totals, uint32_t *open);
 
+/* Lists the rows that may gain from some candidate, as the others certainly do not; returns how
+ * many. Rows as in wide_gains; norms2 (n,) are the squared distances to the origin, itself a row, of
+ * which `nearest` is none larger. survivors (m,) out may be `listed`. packed: ckm_sift_bytes(d)
+ * bytes from a multiple of 64 on. These are 0 where the level or d has no such test; and
+ * ckm_pack_sift returns 0 where the candidates have none. */
+size_t ckm_sift_bytes_f32(ptrdiff_t d);
+size_t ckm_sift_bytes_f64(ptrdiff_t d);
+int ckm_pack_sift_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d, const double *origin,
+                      void *packed);
+int ckm_pack_sift_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, const double *origin,
+                      void *packed);
+ptrdiff_t ckm_sift_f32(const float *X, const int32_t *at, const int32_t *listed, ptrdiff_t m,
+                       const double *nearest, const float *norms2, const void *packed,
+                       int32_t *survivors);
+ptrdiff_t ckm_sift_f64(const double *X, const int32_t *at, const int32_t *listed, ptrdiff_t m,
+                       const double *nearest, const float *norms2, const void *packed,
+                       int32_t *survivors);
+
 /* Lists the set bits of CKM_OPEN_WORDS words, from `first` on; returns how many. */
 ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows);
 
