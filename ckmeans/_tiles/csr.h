@@ -2,9 +2,9 @@
  * tiles.c.
  *
  * Each element has a line of its own among the totals or coordinates, mostly outside of the L1
- * cache; so those of the next row are fetched to L2 while one is worked on: with k = 100 and d = 20k
- * rows are added in 0.6 times the time, and measured in half. Fetched to L1, all at once, they take
- * as long as before. */
+ * cache; so those of the next row are fetched to L2 while one is worked on: with k = 100 and
+ * d = 20k rows are added in 0.6 times the time, and measured in half. Fetched to L1, all at once,
+ * they take as long as before. */
 
 #define FETCHED 400 /* elements */
 

@@ -3,9 +3,9 @@
  * Lanes are centroids: they lie d-major in panels, so that each element of a row is one multiply-add
  * of a vector, whatever its column. For labels, with certificates, elements are float and
  * coordinates 16-bit integers: what takes the time is to bring a column's coordinates to the
- * registers, and of half as many bytes more are in the caches (k = 20, d = 20k: 5.2 to 3.0 ms; k = 100: 15.7 to 8.8). For
- * seeding and transform() both are double, without FMA, so that the squares have the same bits at
- * every level. */
+ * registers, and more of them are in the caches where they take half as many bytes (d = 20k:
+ * k = 20 5.2 to 3.0 ms, k = 100 15.7 to 8.8). For seeding and transform() both are double, without
+ * FMA, so that the squares have the same bits at every level. */
 
 #if REAL_BITS == 32
 
@@ -50,8 +50,8 @@ static size_t NAME(sparse_packed_bytes)(ptrdiff_t k, ptrdiff_t d)
                     (const char *)&p);
 }
 
-/* |c|^2 by eight sums that do not wait for each other, whatever their order: errors are allowed for.
- * `largest` becomes that of it and the coordinates' magnitudes. */
+/* |c|^2 by eight sums that do not wait for each other; whatever their order, errors are allowed
+ * for. `largest` becomes that of it and the coordinates' magnitudes. */
 static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, double *largest)
 {
     double sums[8] = {0}, tops[8] = {0}, total = 0;

@@ -205,15 +205,15 @@ void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, doub
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed);
 
 /* Of one row's m elements with CKM_SPARSE_WIDTH points, whose coordinates lie side by side in panel
- * (d, CKM_SPARSE_WIDTH): the sums of (x - c)^2 and of c^2 over the row's columns. Plain float64 sums
- * in the order of the elements. */
+ * (d, CKM_SPARSE_WIDTH): the sums of (x - c)^2 and of c^2 over the row's columns. Plain float64
+ * sums in the order of the elements. */
 #define CKM_SPARSE_WIDTH 8
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
                         const double *panel, double *squares, double *covered);
 
 /* products (count, CKM_SPARSE_WIDTH) out, of rows first.. with points that have few non-zeros:
- * those of column f in row places[f] of the panel, whose row 0 is zeros for all other columns. Plain
- * float64 sums in the order of the elements. */
+ * those of column f in row places[f] of the panel, whose row 0 is zeros for all other columns.
+ * Plain float64 sums in the order of the elements. */
 void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
                        const double *panel, double *products);
 
