@@ -419,8 +419,8 @@ cdef class Sweep:
     Segments are cut by n, d and k alone and their totals are added in order, so that the sums
     have the same bits whichever threads work on them. Only rows that change their label move
     between the totals (weighted rows are added anew, since a large weight that leaves would take
-    the small ones' digits with it; unless the weights count equal rows). Residuals are sums of x - c over each cluster: as exact far
-    from the origin as for centred data.
+    the small ones' digits with it; unless the weights count equal rows). Residuals are sums of
+    x - c over each cluster: as exact far from the origin as for centred data.
     """
     cdef Plan plan
     cdef bint single, measured
