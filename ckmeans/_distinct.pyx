@@ -36,7 +36,8 @@ cdef inline uint64_t hash_of(const word* row, Py_ssize_t d) noexcept nogil:
     for f in range(d):
         h = (h ^ row[f]) * <uint64_t> 0x9E3779B97F4A7C15
         h ^= h >> 32
-    return h
+    h *= <uint64_t> 0x9E3779B97F4A7C15    # whole numbers have bits at one end only
+    return h ^ h >> 32
 
 
 cdef inline bint differ(const word* a, const word* b, Py_ssize_t d) noexcept nogil:

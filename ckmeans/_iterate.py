@@ -29,6 +29,7 @@ SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than t
 AT_ONCE = 1000  # small iterations between looks at pending signals
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
+READING = 16  # products, at least, that take as long as reading an element of any kind
 # To find the rows that repeat pays within 10 iterations from k = 16 on (pixels of a photograph, a
 # third of them distinct); down to here in a whole run with its seeding: 1.8 times as fast.
 REPEATS_FROM_ROWS, REPEATS_FROM_K = 1 << 16, 8
@@ -219,7 +220,7 @@ class Problem:
         n, size = self.rows.n, self.sweep.segment_rows
         products = len(self.sums) * self.rows.width
         n_threads = self.n_threads if n * products >= PARALLEL else 1
-        if n * products < UNINTERRUPTED:
+        if n * (products + READING * self.rows.width) < UNINTERRUPTED:
             return _team.each(rest, [()] * min(n_threads, self.sweep.n_segments), n_threads)
         piece = min(size, max(48, UNINTERRUPTED // products // 48 * 48))  # whole tiles
 

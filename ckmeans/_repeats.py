@@ -63,7 +63,8 @@ def repeating_problem(
 ) -> RepeatingProblem | None:
     """The problem of the distinct rows, where these are few enough: at most 2/5 of all, and so few
     that all that is kept of them takes at most 24 bytes a row of X."""
-    most = min(rows.n * 2 // 5, rows.n * 20 // (8 * rows.d + 28), MOST)
+    room = 20 if rows.norms is None else 12
+    most = min(rows.n * 2 // 5, rows.n * room // (8 * rows.d + 28), MOST)
     if most < k or fewest_distinct(rows, most) > most:
         return None
     distinct = Distinct(rows.source, most)

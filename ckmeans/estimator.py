@@ -207,7 +207,7 @@ class KMeans(CentroidEstimator):
     random_state : int, RandomState or None
         An int gives the same result at every fit.
     copy_x : bool
-        Has no effect: X is never written to, nor copied whole.
+        Has no effect: X is never written to, and at most 2^18 elements of it are copied.
     algorithm : {"auto", "lloyd", "elkan", "hamerly"}
         Exact methods, with the same labels. "elkan" is taken for "auto".
     n_threads : int, optional
@@ -240,7 +240,8 @@ class KMeans(CentroidEstimator):
     -----
     Integer weights are equivalent to repeated rows, in the objective, the means and the law of the
     starts. Up to 2^18 elements of X, k-means++ draws from the rows in an order of their own: then a
-    random state also draws the same, for them and in whatever order the rows come.
+    random state also draws the same, for them and in whatever order the rows come, unless `refine`
+    goes on drawing.
 
     Examples
     --------
@@ -318,7 +319,7 @@ class KMeans(CentroidEstimator):
         rows = self._checked(X, reset=True)
         k = self._clusters(rows.shape[0])
         weight = as_weights(sample_weight, rows.shape[0])
-        order = self._order(rows)
+        order = self._order(rows, weight)
         if order is not None:
             rows, weight = rows[order], None if weight is None else weight[order]
         with warnings.catch_warnings(record=True) as caught:
@@ -335,12 +336,13 @@ class KMeans(CentroidEstimator):
             best = replace(best, labels=labels)
         return self._keep_result(best, dtype_like(rows))
 
-    def _order(self, rows: Any) -> np.ndarray | None:
+    def _order(self, rows: Any, weight: np.ndarray | None) -> np.ndarray | None:
         """The order in which k-means++ draws from few rows; None for that in which they come."""
         size = rows.shape[0] * rows.shape[1]
         if not (isinstance(self.init, str) and self.init == "k-means++") or size > ORDERED:
             return None
-        valid.finite_rows(rows, metric=self.metric)  # which tells where a value is bad
+        checked = valid.finite_rows(rows, metric=self.metric)  # these tell where a value is bad
+        valid.check_weighted(checked, weight, 1)
         return order_of(rows)
 
     def _keep_result(self, best: KMeansResult, dtype: Any) -> Self:

@@ -209,3 +209,10 @@ def test_a_bad_value_is_told_where_it_stands(X):
     X[1234, 1] = np.nan
     with pytest.raises(ValueError, match="NaN at row 1234, column 1"):
         KMeans(3, random_state=0).fit(X)
+
+
+def test_heavy_rows_are_told_where_they_stand():
+    X = np.random.default_rng(0).random((50, 2))
+    X[37, 1] = 1e140
+    with pytest.raises(ValueError, match="row 37, column 1"):
+        KMeans(3, random_state=0).fit(X, sample_weight=np.full(50, 1e98))

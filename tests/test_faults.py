@@ -86,6 +86,10 @@ LONG = {
     "rows that repeat": (
         "X = rng.integers(0, 9, (20_000_000, 3), np.uint8)", "kmeans(X, 100, 0, n_threads=1)",
     ),
+    "reading in other byte and column order": (
+        "X = np.asfortranarray(np.ones((13_000_000, 40), '>i2'))",
+        "kmeans(X, 1, init=[[2.0] * 40], n_threads=1)",
+    ),
     "variance": ("X = windows(8_000_000, 256)", "kmeans(X, 2, init=X[:2], tol=1e-3)"),
     "standardisation": ("X = windows(8_000_000, 256)", "kmeans(X, 2, init=X[:2], scale='std')"),
     "an elbow": ("X = rows(200_000, 8)", "elbow(X, 100, 0)"),
@@ -178,7 +182,7 @@ def test_sixteen_threads(threads_for_all, same):
 CHANGED = """
 threads_for_all()
 kind, d = sys.argv[1], int(sys.argv[2])
-X = rng.normal(size=(20_000, d)).astype(sys.argv[3])
+X = rng.normal(size=(20_003, d)).astype(sys.argv[3])  # no whole tiles
 w = rng.random(len(X))
 working = True
 def change():

@@ -91,6 +91,17 @@ def test_values_are_picked_in_place():
     assert numbers.tolist() == [9, 7, 8, 9]
 
 
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+def test_whole_numbers_are_spread(dtype):
+    """They have bits at one end only, as powers of two have: each gets a slot of its own, and a
+    million looks at them do not become a billion."""
+    powers = 2.0 ** np.arange(-100, 100).astype(dtype)
+    X = np.array(np.meshgrid(powers, powers)).reshape(2, -1).T.astype(dtype)
+    distinct, numbers, fits = numbered(np.ascontiguousarray(np.repeat(X, 25, axis=0)), len(X))
+    assert fits and distinct.count == len(X)
+    np.testing.assert_array_equal(numbers, np.repeat(np.arange(len(X)), 25))
+
+
 def test_the_number_of_distinct_rows_is_limited():
     with pytest.raises(ValueError, match="most must lie between"):
         Distinct(Source(np.zeros((3, 2))), 0)

@@ -178,6 +178,10 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
         EACH(v, 2) limit[v] = V_LOAD(limits + v * LANES);
     }
     NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates, p->t, gains, open, shift, d);
+    if (n < PAIR) { /* NaN, in rows that change meanwhile, opens all */
+        const uint32_t there = (((uint32_t)1 << n) - 1) << shift | (((uint32_t)1 << shift) - 1);
+        for (ptrdiff_t j = 0; j < p->t; j++) open[j * CKM_OPEN_WORDS] &= there;
+    }
 }
 
 INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *nearest,

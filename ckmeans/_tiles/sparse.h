@@ -62,13 +62,13 @@ static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, d
             const double size = fabs(c[f + i]);
             sums[i] += size * size;
             tops[i] = size > tops[i] ? size : tops[i];
-            counts[i] += size > 0;
+            counts[i] += size != 0; /* NaN too, as where they are listed */
         }
     for (; f < d; f++) {
         const double size = fabs(c[f]);
         total += size * size;
         tops[0] = size > tops[0] ? size : tops[0];
-        n += size > 0;
+        n += size != 0;
     }
     for (int i = 0; i < 8; i++) {
         total += sums[i], n += counts[i];
