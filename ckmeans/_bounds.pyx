@@ -679,10 +679,12 @@ cdef class Sweep:
                        <double> 0)
 
     cdef Scratch scratch(self):
-        try:
-            return self.scratches.pop()
-        except IndexError:
-            return Scratch(self.plan.gathered, self.plan.d)
+        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
+            try:
+                return self.scratches.pop()
+            except IndexError:    # another thread was first
+                pass
+        return Scratch(self.plan.gathered, self.plan.d)
 
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""

@@ -549,10 +549,12 @@ cdef class CsrSweep:
         return 0
 
     cdef Scratch scratch(self):
-        try:
-            return self.scratches.pop()
-        except IndexError:
-            return Scratch(self.rows.longest, self.k)
+        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
+            try:
+                return self.scratches.pop()
+            except IndexError:    # another thread was first
+                pass
+        return Scratch(self.rows.longest, self.k)
 
     def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Assign rows first..last-1 of a segment; different ones may be worked on at the same

@@ -364,10 +364,12 @@ cdef class Seeding:
         gains.grow = 1 + 2 * (self.plan.d + 8) * u
 
     cdef Scratch scratch(self):
-        try:
-            return self.scratches.pop()
-        except IndexError:
-            return Scratch(self.plan.gathered, self.plan.d)
+        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
+            try:
+                return self.scratches.pop()
+            except IndexError:    # another thread was first
+                pass
+        return Scratch(self.plan.gathered, self.plan.d)
 
     def begin(self, double uniform):
         """Draw the first centroid: every row's chance is its weight."""

@@ -110,6 +110,26 @@ LONG = {
 }  # fmt: skip
 
 
+MANY_TIMES = """
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGPROF, stop)
+for i in range(300):
+    signal.setitimer(signal.ITIMER_PROF, 0.005)
+    try:
+        kmeans(small[: 3 + i, :2], 3, 0, n_init=10**6)
+    except KeyboardInterrupt:
+        pass
+print(len(kmeans(small, 5, 0).labels) == len(small))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals differ")
+def test_interrupts_at_any_place_crash_nothing():
+    """A handler also ran where an expected exception was caught in compiled code."""
+    assert in_a_process(MANY_TIMES) == ["True"]
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals differ")
 @pytest.mark.parametrize("name", LONG)
 def test_an_interrupt_is_heard_within_a_second(name):
