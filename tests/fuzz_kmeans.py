@@ -40,8 +40,8 @@ def case_of(data: bytes) -> Case:
     rows = np.tile(values[: n * d].reshape(n, d), (repeat, 1))
     options: dict[str, Any] = {"seed": seed, "init": init, "max_iter": 1 + 2 * head[8]}
     if init in ("rows", "numbers"):
-        start = np.resize(rows[::-1].astype(np.float64), (k, d)) if n else np.zeros((k, d))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # of signalling NaN
+            start = np.resize(rows[::-1].astype(np.float64), (k, d)) if n else np.zeros((k, d))
             options["init"] = start if init == "rows" else np.round(start, 1)
     if flags & 2:
         options["sample_weight"] = np.resize(np.frombuffer(data, np.uint8) % 7, len(rows))

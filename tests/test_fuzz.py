@@ -13,6 +13,7 @@ header = st.binary(min_size=HEADER, max_size=HEADER)
 @example(b"")
 @example(b"]\x1a\xe5\xa2[\xff\xe6\xe6\0\0\0\0\0\0\0\x1d\xa5\xa5\xa5\xa5\xa7\xa2}\xe5\xdf\xa3\xff\xffU")
 @example(bytes([1, 0, 1, 1, 1, 0, 0, 0, 50, 0]) + struct.pack("=4d", 0, 0, 1e-101, 1.5e-323))
+@example(bytes([0, 0, 2]) + bytes(13) + b"\x81\x7f")
 def test_any_bytes(data):
     judge(data)
 
