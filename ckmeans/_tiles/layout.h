@@ -96,15 +96,21 @@ COPY_ROWS(2)
 COPY_ROWS(4)
 COPY_ROWS(8)
 COPY_ROWS(16)
+COPY_ROWS(32)
+COPY_ROWS(64)
 #undef COPY_ROWS
 
 static void copy_rows(const layout *from, ptrdiff_t count, ptrdiff_t bytes, char *RESTRICT out)
 {
-    if (bytes > 32)
+    if (bytes > 128)
         for (ptrdiff_t i = 0; i < count; i++) {
             fetch_row_ahead(from, i, count, bytes);
             memcpy(out + i * bytes, row_at(from, i), (size_t)bytes);
         }
+    else if (bytes >= 64)
+        copy_rows_64(from, count, bytes, out);
+    else if (bytes >= 32)
+        copy_rows_32(from, count, bytes, out);
     else if (bytes >= 16)
         copy_rows_16(from, count, bytes, out);
     else if (bytes >= 8)
