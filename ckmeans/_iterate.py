@@ -12,6 +12,7 @@ import numpy as np
 
 from ckmeans import _lloyd, _team
 from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, Sweep, shift_between
+from ckmeans._momentum import Momentum
 from ckmeans._rows import Rows, directions
 
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
@@ -183,6 +184,15 @@ class Problem:
         self.given, self.assigned = False, centroids
         return centroids, n_iter
 
+    def every(self, step: int) -> Problem | None:
+        """The problem of every step-th row; None if these have no weight, or are sparse."""
+        if self.rows.sparse:
+            return None
+        weight = None if self.weight is None else np.ascontiguousarray(self.weight[::step])
+        if weight is not None and not weight.any():
+            return None
+        return Problem(self.rows.every(step), weight, self.prune, self.n_threads)
+
     def _is_small(self, k: int) -> bool:
         return self.rows.n * k * self.rows.width < SMALL
 
@@ -326,11 +336,13 @@ class Problem:
 
 
 def lloyd(
-    problem: Problem, start: np.ndarray, limits: Limits, run: int, labels: np.ndarray | None = None
-) -> Run:
+    problem: Problem, start: np.ndarray, limits: Limits, run: int,
+    labels: np.ndarray | None = None, momentum: Momentum | None = None,
+) -> Run:  # fmt: skip
     """Assign and update from `start` until no label changes or a limit is reached.
 
-    `labels` are those of the first assignment, where they are known; they are written to.
+    `labels` are those of the first assignment, where they are known; they are written to. With
+    `momentum`, the centroids go farther than to the means.
     """
     problem.begin(len(start), labels)
     watched, too_few = limits.callback is not None, False
@@ -350,7 +362,7 @@ def lloyd(
             break
         if not changed and (fixed or not problem.assign(means)):
             break
-        centroids = means
+        centroids = means if momentum is None or not changed else momentum.beyond(centroids, means)
     converged = not stopped and (problem.changed == 0 or 0 < limits.shift >= shift)
     if not fixed:
         # Labels must belong to the centroids that are returned.

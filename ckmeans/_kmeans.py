@@ -176,8 +176,12 @@ def checked_limits(
     max_iter = min(valid.integer(max_iter, "max_iter", 1), sys.maxsize)
     tol = valid.non_negative(tol, "tol")
     shift = tol * rows.mean_variance() if tol else 0.0
+    return Limits(max_iter, shift, deadline(max_seconds), valid.watcher(callback), n_init)
+
+
+def deadline(max_seconds: Any) -> float:
     seconds = math.inf if max_seconds is None else valid.non_negative(max_seconds, "max_seconds")
-    return Limits(max_iter, shift, time.monotonic() + seconds, valid.watcher(callback), n_init)
+    return time.monotonic() + seconds
 
 
 def lower_inertia(best: Run | None, run: Run) -> Run:

@@ -101,6 +101,11 @@ class Rows:
         """Chosen rows as they are computed, in float64."""
         return Rows(self[index])
 
+    def every(self, step: int) -> Rows:
+        """Every step-th row, where it is."""
+        norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
+        return Rows(self.X[::step], self.offset, self.scale, norms)
+
     def of(self, values: np.ndarray) -> Rows:
         """Rows of values that are computed with as they are, in the units of these."""
         rows = Rows(values)
