@@ -104,6 +104,26 @@ def whole(options):
             f"3 for more than {SMALL} elements", "figures": figures}  # fmt: skip
 
 
+def momentum(options):
+    """Seed to fixed point as it is, and without momentum."""
+    from unittest import mock
+
+    def without(X, k, seed):
+        with mock.patch("ckmeans._iterate.LONG", math.inf):
+            return ours(X, k, seed)
+
+    figures = {}
+    for name in options.cases:
+        X, k = CASES[name].rows(options.divisor), CASES[name].k
+        functions = {"with": partial(ours, X, k), "without": partial(without, X, k)}
+        ours(X, k, 0, max_iter=2)
+        seconds, inertias = in_turn(functions, range(5))
+        medians = {which: statistics.median(found) for which, found in inertias.items()}
+        figures[name] = seconds["without"] / seconds["with"]
+        figures[f"{name}: inertia"] = medians["with"] / medians["without"]
+    return {"what": "time without momentum over with, inertia with over without", "figures": figures}
+
+
 @on_one_thread
 def elbows(options):
     """k = 1..20 beside a loop over scikit-learn."""
@@ -175,4 +195,7 @@ def column(options):
     return {"what": "kmeans1d's time over ours", "figures": figures}
 
 
-PARTS = {"seeding": seeding, "whole": whole, "elbow": elbows, "refine": refined, "column": column}
+PARTS = {
+    "seeding": seeding, "whole": whole, "momentum": momentum, "elbow": elbows, "refine": refined,
+    "column": column,
+}  # fmt: skip

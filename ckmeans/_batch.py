@@ -281,7 +281,7 @@ class Batch:
         best: Run | None = None
         inertias: list[float] = []
         for start in starts(problem, self.k, rng, init, self.n_init):
-            run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
+            run = lloyd(problem, start, limits, len(inertias))
             inertias.append(run.inertia)
             best = lower_inertia(best, run)
         assert best is not None

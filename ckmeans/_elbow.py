@@ -12,9 +12,8 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd, problem_of
+from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd, problem_of
 from ckmeans._kmeans import checked_limits, deadline, finished, kmeans, solved, starts
-from ckmeans._momentum import Momentum
 from ckmeans._refine import refined
 from ckmeans._results import ElbowResult, KMeansResult, transformed
 from ckmeans._rows import Rows
@@ -111,11 +110,11 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
             first = [seeding[:k] for seeding in seedings]
             if smaller:
                 first[0] = some.extended(smaller.centroids, seedings[0], k)
-        near = [coarse.improved(start, limits) for start in first] if coarse else first
-        runs = [lloyd(problem, start, limits, i, None, Momentum()) for i, start in enumerate(near)]
+        near = [Start(coarse.improved(c, limits) if coarse else c, drawn=not column) for c in first]
+        runs = [lloyd(problem, start, limits, i) for i, start in enumerate(near)]
         best = min(runs, key=inertia_of)
         if smaller and best.inertia > smaller.inertia:
-            best = lloyd(problem, first[0], limits, 0)
+            best = lloyd(problem, Start(first[0]), limits, 0)
         if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]
@@ -134,7 +133,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
 def whole_inertia(problem: Problem, limits: Limits) -> float:
     """Inertia of all rows in one cluster."""
     once = replace(limits, max_iter=1, deadline=math.inf, callback=None)
-    return lloyd(problem, problem.reference[None], once, 0).inertia
+    return lloyd(problem, Start(problem.reference[None]), once, 0).inertia
 
 
 def calinski_harabasz(
@@ -218,7 +217,7 @@ class Coarse:
         if not self.problem or len(start) == 1:
             return start
         brief = replace(limits, shift=max(self.shift, limits.shift), callback=None)
-        found = lloyd(self.problem, start, brief, 0, momentum=Momentum()).centroids
+        found = lloyd(self.problem, Start(start, drawn=True), brief, 0).centroids
         return min(start, found, key=self.sample.inertia)
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,8 @@ LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
 WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
 SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than they save
 AT_ONCE = 1000  # small iterations between looks at pending signals
+# Momentum takes 30 us an iteration, where fewer products take hardly more.
+LONG = 1 << 22  # products in an iteration from which drawn starts have it
 PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
 READING = 16  # products, at least, that take as long as reading an element of any kind
@@ -35,7 +37,7 @@ READING = 16  # products, at least, that take as long as reading an element of a
 # third of them distinct); down to here in a whole run with its seeding: 1.8 times as fast.
 REPEATS_FROM_ROWS, REPEATS_FROM_K = 1 << 16, 8
 ROUNDED = 1e-15  # by which a coordinate of the same direction may differ
-NONE = np.empty(0, dtype=np.intp)
+NONE, NO_RESIDUALS = np.empty(0, dtype=np.intp), np.empty((0, 2))
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,24 @@ class Limits:
     deadline: float
     callback: Callable[[Progress], object] | None
     n_init: int
+
+
+class Start(NamedTuple):
+    """Where a run starts."""
+
+    centroids: np.ndarray  # (k, d) float64
+    labels: np.ndarray | None = None  # (n,) int32, of the nearest centroids, where known
+    drawn: bool = False  # and not given: the run may take a shorter way than Lloyd's
+
+
+class Iteration(NamedTuple):
+    """What an iteration found."""
+
+    changed: int  # rows, of those that are computed with
+    inertia: float  # at its labels, before the update, where watched
+    means: np.ndarray  # (k, d)
+    residuals: np.ndarray  # of the means (k, .), where no row changed
+    too_few: bool  # whether clusters had to stay empty
 
 
 @dataclass
@@ -335,35 +355,32 @@ class Problem:
         return None if self.weight is None else self.weight[first : first + len(block)]
 
 
-def lloyd(
-    problem: Problem, start: np.ndarray, limits: Limits, run: int,
-    labels: np.ndarray | None = None, momentum: Momentum | None = None,
-) -> Run:  # fmt: skip
-    """Assign and update from `start` until no label changes or a limit is reached.
-
-    `labels` are those of the first assignment, where they are known; they are written to. With
-    `momentum`, the centroids go farther than to the means.
-    """
-    problem.begin(len(start), labels)
+def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
+    """Assign and update from `start` until no label changes or a limit is reached."""
+    k = len(start.centroids)
+    problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
-    centroids, first = problem.begin_iterating(start, limits)
+    free = start.drawn and problem.rows.n * k * problem.rows.d >= LONG
+    momentum = Momentum() if free else None
+    centroids, first = problem.begin_iterating(start.centroids, limits)
     for n_iter in range(first, limits.max_iter + 1):
-        changed = problem.assign(centroids, measure=watched)
-        inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
-        if changed:
-            means, too_few = updated(problem, centroids)
-        else:
-            means, residuals = problem.rebuilt(centroids)
+        step = iterated(problem, centroids, watched)
+        if momentum and momentum.overshot(centroids, step.means, problem.mass):
+            centroids = momentum.back()
+            step = iterated(problem, centroids, watched)
+        changed, means = step.changed, step.means
+        too_few = step.too_few if changed else too_few
         shift = shift_between(centroids, means) if watched or limits.shift else math.inf
-        progress = (run, n_iter, problem.rows_changed, shift, inertia)
+        progress = (run, n_iter, problem.rows_changed, shift, step.inertia)
         stopped = told_to_stop(limits, *progress, limits.n_init, limits.max_iter)
         fixed = not changed and means is centroids
         if stopped or 0 < limits.shift >= shift:
             break
         if not changed and (fixed or not problem.assign(means)):
             break
-        centroids = means if momentum is None or not changed else momentum.beyond(centroids, means)
+        centroids = momentum.beyond(centroids, means) if momentum and changed else means
     converged = not stopped and (problem.changed == 0 or 0 < limits.shift >= shift)
+    residuals = step.residuals
     if not fixed:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
@@ -374,6 +391,17 @@ def lloyd(
         means, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged, stopped,
         too_few,
     )  # fmt: skip
+
+
+def iterated(problem: Problem, centroids: np.ndarray, watched: bool) -> Iteration:
+    """Assignment and update."""
+    changed = problem.assign(centroids, measure=watched)
+    inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
+    if changed:
+        means, too_few = updated(problem, centroids)
+        return Iteration(changed, inertia, means, NO_RESIDUALS, too_few)
+    means, residuals = problem.rebuilt(centroids)
+    return Iteration(changed, inertia, means, residuals, False)
 
 
 def reassigned(problem: Problem, run: Run, centroids: np.ndarray) -> Run:

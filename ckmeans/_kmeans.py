@@ -13,11 +13,11 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
-from ckmeans._iterate import Limits, Problem, Progress, Run, lloyd, problem_of, reassigned
+from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, problem_of, reassigned
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
-from ckmeans._starts import Start, starting_rows
+from ckmeans._starts import starting_rows
 
 
 def kmeans(
@@ -52,7 +52,9 @@ def kmeans(
         As `numpy.random.default_rng` takes it. The same seed gives the same bits.
     init : {"k-means++", "random"} or array_like of shape (k, d)
         Greedy k-means++ [2]_, k distinct rows, or the starting centroids in the units of X.
-        One column with the default init is solved to the global optimum [3]_.
+        One column with the default init is solved to the global optimum [3]_. From given centroids
+        every iteration is Lloyd's; from drawn ones, those of large problems go beyond the means,
+        with momentum [7]_, to a fixed point as well, in about half the iterations.
     n_init : int
         Number of starts, up to a million; the run of least inertia is returned. A start without
         chance in it (an array, or the optimum of one column) runs once, and its inertia stands
@@ -111,6 +113,8 @@ def kmeans(
     .. [5] Bernd Fritzke, "The breathing k-means algorithm", arXiv:2006.15666 (2020).
     .. [6] Inderjit Dhillon and Dharmendra Modha, "Concept decompositions for large sparse text data
        using clustering", Machine Learning 42 (2001) 143-175.
+    .. [7] Yurii Nesterov, "A method for solving the convex programming problem with convergence
+       rate O(1/k^2)", Soviet Mathematics Doklady 27 (1983) 372-376.
 
     Examples
     --------
@@ -137,7 +141,7 @@ def kmeans(
     best: Run | None = None
     inertias: list[float] = []
     for start in starts(problem, k, rng, init, limits.n_init):
-        run = lloyd(problem, start.centroids, limits, len(inertias), start.labels)
+        run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best = lower_inertia(best, run)
         if run.stopped:

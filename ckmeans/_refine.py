@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _lloyd
-from ckmeans._iterate import Limits, Problem, Run, inertia_of, lloyd
+from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd
 
 # Breaths of 5 with 4 iterations each find the same inertias as longer or deeper ones (within 0.3 %
 # on planes of 20 to 50 clusters and a photograph's pixels) in half their iterations.
@@ -33,8 +33,8 @@ def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
     brief = replace(limits, max_iter=ITERATIONS, shift=0.0, callback=None)
     best, depth, n_iter = run, min(BREATH, k, problem.rows.n - k), run.n_iter
     while depth and time.monotonic() <= limits.deadline:
-        many = lloyd(problem, breathed_in(problem, best, depth, rng), brief, 0)
-        few = lloyd(problem, breathed_out(problem, many, depth), brief, 0)
+        many = lloyd(problem, Start(breathed_in(problem, best, depth, rng)), brief, 0)
+        few = lloyd(problem, Start(breathed_out(problem, many, depth)), brief, 0)
         n_iter += many.n_iter + few.n_iter
         if few.inertia < best.inertia * (1 - LEAST_GAIN):
             best = few
@@ -42,7 +42,7 @@ def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
             depth -= 1
     if best is run:
         return replace(run, n_iter=n_iter)
-    final = lloyd(problem, best.centroids, limits, 0)
+    final = lloyd(problem, Start(best.centroids, drawn=True), limits, 0)
     return replace(min(run, final, key=inertia_of), n_iter=n_iter + final.n_iter)
 
 

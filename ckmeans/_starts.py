@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ckmeans import _plus_plus
+from ckmeans._iterate import Start
 from ckmeans._rows import Rows
 
 SORTED_AT_ONCE = 1 << 20  # values, of which NumPy can be interrupted only in between
-
-
-class Start(NamedTuple):
-    """Where a run starts."""
-
-    centroids: np.ndarray  # (k, d) float64
-    labels: np.ndarray | None = None  # (n,) int32, of the nearest centroids, where known
 
 
 def starting_rows(
@@ -25,8 +19,8 @@ def starting_rows(
     """Centroids by the named method."""
     if init == "k-means++":
         seeds = _plus_plus.seeds(rows, k, rng, weight, n_threads)
-        return Start(seeds.centroids, seeds.owner)
-    return Start(random(rows, k, rng, weight))
+        return Start(seeds.centroids, seeds.owner, drawn=True)
+    return Start(random(rows, k, rng, weight), drawn=True)
 
 
 def random(rows: Rows, k: int, rng: Any, weight: np.ndarray | None) -> np.ndarray:

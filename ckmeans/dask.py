@@ -22,7 +22,7 @@ from ckmeans import _lloyd
 from ckmeans import _validation as valid
 from ckmeans._chunks import Chunk, ChunkedProblem, ChunkedRows
 from ckmeans._elbow import all_options, calinski_harabasz, cluster_numbers, knee_of, whole_inertia
-from ckmeans._iterate import Limits, Progress, Run, inertia_of, lloyd
+from ckmeans._iterate import Limits, Progress, Run, Start, inertia_of, lloyd
 from ckmeans._results import ElbowResult, KMeansResult, nearest_labels, own_distances2, transformed
 from ckmeans._rows import Rows
 from ckmeans._scalable import Candidates, candidates, random_rows
@@ -132,7 +132,8 @@ def kmeans(
     problem = ChunkedProblem(rows, watched=callback is not None)
     runs: list[Run] = []
     for number in range(limits.n_init if isinstance(init, str) else 1):
-        runs.append(lloyd(problem, start_of(rows, k, rng, init), limits, number))
+        start = Start(start_of(rows, k, rng, init), drawn=isinstance(init, str))
+        runs.append(lloyd(problem, start, limits, number))
         if runs[-1].stopped:
             break
     best = min(runs, key=inertia_of)
@@ -274,7 +275,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         ]
         if smaller:
             starts[0] = extended(drawn, smaller.centroids, k)
-        runs = [lloyd(problem, start, limits, i) for i, start in enumerate(starts)]
+        runs = [lloyd(problem, Start(x, drawn=True), limits, i) for i, x in enumerate(starts)]
         smaller = min(runs, key=inertia_of)
         if smaller.too_few_points:
             warn_of_empty(smaller.sizes)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ckmeans import _validation as valid
-from ckmeans._iterate import Progress, Run, inertia_of, lloyd, reassigned
+from ckmeans._iterate import Progress, Run, Start, inertia_of, lloyd, reassigned
 from ckmeans._kmeans import checked_limits, finished
 from ckmeans._readers import reader_of
 from ckmeans._results import KMeansResult
@@ -95,7 +95,8 @@ def kmeans(
     problem = StreamedProblem(rows)
     runs: list[Run] = []
     for number in range(limits.n_init if isinstance(init, str) else 1):
-        runs.append(lloyd(problem, start_of(rows, k, rng, init), limits, number))
+        start = Start(start_of(rows, k, rng, init), drawn=isinstance(init, str))
+        runs.append(lloyd(problem, start, limits, number))
         if runs[-1].stopped:
             break
     best = min(runs, key=inertia_of)

@@ -19,6 +19,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from ckmeans import elbow, kmeans
+from ckmeans._iterate import SMALL, Limits, Start, lloyd, problem_of
 from ckmeans._plus_plus import seeds
 from ckmeans._rows import Rows
 
@@ -74,6 +75,16 @@ def no_refill(monkeypatch):
     monkeypatch.setattr("ckmeans._iterate.refill", lambda *_: reject())
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["lloyd", "momentum"])
+def paths(request):
+    """The two ways of drawn starts to a fixed point, of which small problems take the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            patch.setattr("ckmeans._iterate.SMALL", 0)
+            patch.setattr("ckmeans._iterate.LONG", 0)
+        yield
+
+
 options = st.fixed_dictionaries(
     {"init": st.sampled_from(["k-means++", "random"]), "algorithm": st.sampled_from(ALGORITHMS)},
     optional={"refine": st.just("swap"), "n_init": st.just(3)},
@@ -84,7 +95,7 @@ options = st.fixed_dictionaries(
 
 
 @given(problems(), options)
-def test_the_result_is_a_fixed_point(problem, options):
+def test_the_result_is_a_fixed_point(paths, problem, options):
     result = kmeans(problem.X, problem.k, 0, sample_weight=problem.weight, **options)
     assert result.converged
     oracle.assert_fixed_point(problem.X, result, problem.weight)
@@ -94,7 +105,7 @@ def test_the_result_is_a_fixed_point(problem, options):
 
 
 @given(problems(), st.sampled_from(ALGORITHMS), st.booleans())
-def test_the_inertia_never_rises(problem, algorithm, same_start):
+def test_the_inertia_never_rises(paths, problem, algorithm, same_start):
     """Nor is it another than that of the labels, which the last one is compared with."""
     seen = []
     init = np.repeat(problem.X[:1], problem.k, axis=0) if same_start else "random"
@@ -110,7 +121,7 @@ def test_the_inertia_never_rises(problem, algorithm, same_start):
 
 
 @given(problems(), st.integers(1, 6), st.booleans())
-def test_stopped_anywhere_labels_belong_to_the_centroids(problem, max_iter, watched):
+def test_stopped_anywhere_labels_belong_to_the_centroids(paths, problem, max_iter, watched):
     result = kmeans(
         problem.X, problem.k, 0, init="random", sample_weight=problem.weight, max_iter=max_iter,
         callback=(lambda progress: None) if watched else None,
@@ -226,7 +237,7 @@ def test_an_elbow_never_rises(problem, options, most):
 
 
 @given(problems(), options)
-def test_every_algorithm_gives_the_same_bits(problem, options):
+def test_every_algorithm_gives_the_same_bits(paths, problem, options):
     del options["algorithm"]
     plain, pruned, auto = (
         kmeans(
@@ -239,7 +250,7 @@ def test_every_algorithm_gives_the_same_bits(problem, options):
 
 
 @given(problems(), options, st.sampled_from([None, "std"]))
-def test_calls_threads_and_pickles_keep_the_bits(threads_for_all, problem, options, scale):
+def test_calls_threads_and_pickles_keep_the_bits(threads_for_all, paths, problem, options, scale):
     before = problem.X.tobytes()
     expected, *others = (
         kmeans(
@@ -273,14 +284,40 @@ def digest_of_many():
     return digest.hexdigest()
 
 
-def test_a_fresh_process_gives_the_same_bits():
+def test_a_fresh_process_gives_the_same_bits(monkeypatch):
+    monkeypatch.setattr("ckmeans._iterate.SMALL", SMALL)  # `paths` may be at work
+    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
     run = subprocess.run(
         [sys.executable, "-R", "-c",
          "import sys; sys.path[:0] = sys.argv[1:]; import test_properties as t;"
+         "from ckmeans import _iterate as i; i.LONG = i.SMALL;"
          "print(t.digest_of_many())", *sys.path],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert run.stdout.strip() == digest_of_many()
+
+
+def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
+    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
+    X, limits = np.random.default_rng(0).random((16_000, 2)), Limits(1000, 0.0, math.inf, None, 1)
+    problem = problem_of(Rows(X), None, 20, None, 1)
+    lloyds = lloyd(problem, Start(X[:20]), limits, 0)
+    free = lloyd(problem, Start(X[:20], drawn=True), limits, 0)
+    assert free.converged and free.n_iter < lloyds.n_iter / 1.5
+    assert free.inertia < 1.01 * lloyds.inertia
+    # What is given is iterated as Lloyd does.
+    given, watched = kmeans(X, 20, init=X[:20]), kmeans(X, 20, init=X[:20], callback=repr)
+    assert given.n_iter == watched.n_iter == lloyds.n_iter
+
+
+@pytest.mark.parametrize("seed", [5, 29, 76])
+def test_the_inertia_never_rises_with_momentum(monkeypatch, seed):
+    """Steps too far: one that weights tell, one that none do, and one that moves no row."""
+    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
+    rng = np.random.default_rng(seed)
+    X, weight, inertias = rng.normal(size=(5000, 3)), 10 ** rng.normal(size=5000), []
+    kmeans(X, 20, seed, sample_weight=weight, callback=lambda p: inertias.append(p.inertia))
+    assert (np.diff(inertias) <= 1e-13 * inertias[0]).all()
 
 
 # --- Larger problems ---
