@@ -121,7 +121,8 @@ def momentum(options):
         medians = {which: statistics.median(found) for which, found in inertias.items()}
         figures[name] = seconds["without"] / seconds["with"]
         figures[f"{name}: inertia"] = medians["with"] / medians["without"]
-    return {"what": "time without momentum over with, inertia with over without", "figures": figures}
+    what = "time without momentum over with, inertia with over without"
+    return {"what": what, "figures": figures}
 
 
 @on_one_thread

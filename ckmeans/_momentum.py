@@ -51,4 +51,5 @@ class Momentum:
         move = means - before
         leads_back = ((means - centroids) * move).sum() < 0
         self.steps = 0 if leads_back else self.steps + 1
-        return means + self.steps / (self.steps + 3) * move if self.steps else means
+        # Nesterov's 3 in the place of 1 takes 5 to 10 % more iterations.
+        return means + self.steps / (self.steps + 1) * move if self.steps else means
