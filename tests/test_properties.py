@@ -310,9 +310,9 @@ def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
     assert given.n_iter == watched.n_iter == lloyds.n_iter
 
 
-@pytest.mark.parametrize("seed", [36, 76, 98])
+@pytest.mark.parametrize("seed", [6, 36, 98])
 def test_the_inertia_never_rises_with_momentum(monkeypatch, seed):
-    """Steps too far: one that weights tell, one that moves no row, one that the means tell."""
+    """Steps too far: one that any check tells, one that weights tell, one that means do."""
     monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
     rng = np.random.default_rng(seed)
     X, weight, inertias = rng.normal(size=(5000, 3)), 10 ** rng.normal(size=5000), []
