@@ -8,6 +8,9 @@ the others only: the centroids that moved farthest come first in a shorter panel
 code vectors of Kaukoranta, Franti & Nevalainen 2000, by degrees). The rows that are left are
 gathered into full tiles, so that the kernels stay dense. Bounds are rounded outward: pruning never
 changes a label.
+
+Before bounds pay, short rows are kept as 16-bit integers in their place, by which most labels are
+proven at less than half the cost; see `_tiles/rounded.h`.
 """
 cimport cython
 from libc.math cimport fabs, sqrt
@@ -18,17 +21,19 @@ import numpy as np
 
 from ckmeans._atomic cimport next_of
 from ckmeans._lloyd cimport (
-    CKM_MAX_PANELS, add_rows, assign_rows, changed_rows, ckm_drifts_f32, ckm_drifts_f64,
-    decide_row, distances_of, filter_rows, move_rows, nearest_rows, own_squares, pack_centroids,
-    packed_size, read_rows, real, sort_open_rows,
+    CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
+    ckm_drifts_f64, decide_row, distances_of, filter_rows, move_rows, nearest_rounded, nearest_rows,
+    own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows,
+    rounded_packed_size, rounded_size, sort_open_rows,
 )
 from ckmeans._source cimport Source, ckm_source
 
-# Take the labels as they are; assign all; and set their bounds; assign what bounds leave open.
-GIVEN, PLAIN, BOUND, FILTER = 0, 1, 2, 3
+# Take the labels as they are; assign all; the same by integers; and set bounds; assign what bounds
+# leave open.
+GIVEN, PLAIN, SCREENED, BOUND, FILTER = 0, 1, 2, 3, 4
 
 cdef enum:
-    C_GIVEN, C_PLAIN, C_BOUND, C_FILTER
+    C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
@@ -37,6 +42,11 @@ cdef enum:
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
+    LINE = 64                     # bytes of the cache
+    SAMPLED = 1024                # rows by which the scale of integers is chosen
+
+# Of the length that 99 % of those rows stay below: few others are longer than this many times it.
+cdef double ROOMY = 1.5
 
 cdef struct Plan:
     int mode
@@ -54,6 +64,12 @@ cdef struct Plan:
     const int32_t* before         # (n,) those before where `labels` are given, or NULL for none
     char* upper                   # (n,)
     char* lower                   # (n,)
+    int32_t* rounded              # (n, pairs) in the place of those
+    Py_ssize_t pairs              # of columns
+    bint rounding                 # rows are rounded in this assignment
+    const double* origin          # (d,) the reference in their precision
+    double row_scale              # 0 where rows can not be rounded, negative if not yet known
+    const void* rounded_panel     # packed centroids for them
     int n_panels
     const void* panel[CKM_MAX_PANELS]    # packed centroids; the last holds all in their order
     Py_ssize_t size[CKM_MAX_PANELS]
@@ -151,19 +167,23 @@ cdef void assign_all(
 cdef void settle_full(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
-    """Assign the chosen rows of a block by all centroids."""
+    """Assign the chosen rows of a block by all centroids; set their bounds if those are kept."""
     cdef Py_ssize_t i, m, done = 0
-    cdef real* upper2 = <real*> w.upper2
-    cdef real* lower2 = <real*> w.lower2
+    cdef real* upper2 = NULL
+    cdef real* lower2 = NULL
+    if p.mode >= C_BOUND:
+        upper2, lower2 = <real*> w.upper2, <real*> w.lower2
     while done < count:
         m = min(p.gathered, count - done)
         assign_rows(converted(p, first, rows + done, m, w, _), p.d, 1, m, p.d, p.centroids, p.k,
                     p.panel[p.n_panels - 1], w.found, upper2, lower2)
-        distances_of(m, upper2, lower2)
         for i in range(m):
             p.labels[first + rows[done + i]] = w.found[i]
-            (<real*> p.upper)[first + rows[done + i]] = upper2[i]
-            (<real*> p.lower)[first + rows[done + i]] = lower2[i]
+        if p.mode >= C_BOUND:
+            distances_of(m, upper2, lower2)
+            for i in range(m):
+                (<real*> p.upper)[first + rows[done + i]] = upper2[i]
+                (<real*> p.lower)[first + rows[done + i]] = lower2[i]
         done += m
 
 
@@ -263,12 +283,48 @@ cdef Py_ssize_t settle_sorted(
     return comparisons + counts[last] * p.k
 
 
-cdef Py_ssize_t assign_block(
+cdef void round_all(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
+) noexcept nogil:
+    """Keep rows first..first+m-1 as integers."""
+    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.gathered
+    cdef Py_ssize_t row_step = p.row_step, column_step = p.column_step
+    cdef const real* rows
+    while first < end:
+        m = min(step, end - first)
+        if p.tiles != NULL:
+            rows = <const real*> p.tiles + first * row_step
+        else:
+            rows, row_step, column_step = converted(p, first, NULL, m, w, _), p.d, 1
+        round_rows(rows, row_step, column_step, m, p.d, p.origin, p.row_scale,
+                   p.rounded + first * p.pairs)
+        first += m
+
+
+cdef Py_ssize_t assign_rounded(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
+) noexcept nogil:
+    """Assign rows first..first+m-1 by their integers, and those that these leave open by
+    themselves; returns the comparisons made for the latter."""
+    cdef Py_ssize_t n_open
+    if p.rounding:
+        round_all(p, first, m, w, _)
+    n_open = nearest_rounded(p.rounded + first * p.pairs, m, p.rounded_panel, p.labels + first,
+                             w.open)
+    settle_full(p, first, w.open, n_open, w, _)
+    return n_open * p.k
+
+
+cdef Py_ssize_t assign_block(
+    const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, Py_ssize_t* comparisons, real _
 ) noexcept nogil:
     """Assign a block of rows; returns how many changed: w.rows, with their labels in w.before."""
     memcpy(w.before, p.labels + first, m * sizeof(int32_t))
-    assign_all(p, first, m, w, _)
+    comparisons[0] += m * p.k
+    if p.mode == C_SCREENED:
+        comparisons[0] += assign_rounded(p, first, m, w, _)
+    else:
+        assign_all(p, first, m, w, _)
     return changed_rows(w.before, p.labels + first, m, w.rows)
 
 
@@ -296,8 +352,7 @@ cdef Py_ssize_t assign_open(
         w.open)
     # Gathering most rows costs more than assigning the few others too.
     if n_open * 8 > m * 5 and p.k * p.d < SORT_FROM:
-        comparisons[0] += m * p.k
-        return assign_block(p, first, m, w, _)
+        return assign_block(p, first, m, w, comparisons, _)
     for i in range(n_open):
         w.own[i] = p.labels[first + w.open[i]]
         w.before[w.open[i]] = w.own[i]
@@ -371,9 +426,9 @@ cdef void sweep_rows(
         else:
             if p.mode == C_GIVEN:
                 count = take_block(p, first, m, w)
+                comparisons[0] += m * p.k
             else:
-                count = assign_block(p, first, m, w, _)
-            comparisons[0] += m * p.k
+                count = assign_block(p, first, m, w, comparisons, _)
         changed[0] += count
         if p.anew:
             add_all(p, first, m, w, p.reference, 0, totals, _)
@@ -423,16 +478,17 @@ cdef class Sweep:
     x - c over each cluster: as exact far from the origin as for centred data.
     """
     cdef Plan plan
-    cdef bint single, measured
+    cdef bint single, measured, rounded
     cdef int32_t begun                # segments
     cdef readonly Py_ssize_t segment_rows, n_segments
+    cdef Py_ssize_t bounds_bytes, room
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, scratches, bounds_at
+    cdef object kept, scratches, bounds_at, rounded_panel
     cdef int32_t[::1] label_view, before_view, order, rank
-    cdef const double[::1] reference_view
-    cdef unsigned char[::1] bounds, panels, touched
+    cdef const double[::1] reference_view, origin
+    cdef unsigned char[::1] memory, panels, touched
     cdef double[:, ::1] moves, total_view
     cdef double[::1] partial, residues, gap
     cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
@@ -455,15 +511,31 @@ cdef class Sweep:
         self.reference = reference
         self.reference_view = reference
         p.reference = &self.reference_view[0]
-        self.bounds = np.empty((2 * itemsize * p.n if keep_bounds else 0) + 1, np.uint8)
-        p.upper = <char*> &self.bounds[0]
-        p.lower = p.upper
-        if keep_bounds:
-            p.lower += itemsize * p.n
+        self.origin = np.asarray(reference, "f4" if self.single else "f8").astype("f8")
+        p.origin = &self.origin[0]
+        p.pairs = (p.d + 1) // 2
+        p.row_scale = -1.0
+        self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
+        self.release()
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
         self.scratches = []
         p.k = 0
+
+    cdef int take_memory(self) except -1:
+        """Room for the bounds or for rounded rows, which take the same place."""
+        cdef Plan* p = &self.plan
+        self.room = max(self.bounds_bytes, <Py_ssize_t> rounded_size(p.n, p.d))
+        self.memory = np.empty(self.room + LINE, np.uint8)
+        p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
+        p.lower = p.upper + self.bounds_bytes // 2
+        p.rounded = <int32_t*> p.upper
+        return 0
+
+    def release(self):
+        """Forget bounds and rounded rows, and give their memory back."""
+        self.memory = self.bounds_at = None
+        self.rounded = False
 
     cdef int read_from(self, Source source) except -1:
         cdef Plan* p = &self.plan
@@ -541,6 +613,12 @@ cdef class Sweep:
         cdef const double[:, ::1] chosen
         self.aim_residuals(centroids)
         self.measured = measure
+        if mode >= C_SCREENED and self.memory is None:
+            self.take_memory()
+        if mode == C_SCREENED and not self.aim_rounded(centroids):
+            mode = C_PLAIN
+        elif mode >= C_BOUND:
+            self.rounded = False
         p.mode = mode
         p.n_panels = 0
         if mode == C_FILTER:
@@ -554,7 +632,33 @@ cdef class Sweep:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
-        self.bounds_at = None if mode <= C_PLAIN else centroids
+        self.bounds_at = None if mode < C_BOUND else centroids
+
+    cdef bint aim_rounded(self, const double[:, ::1] centroids) except -1:
+        """Prepare an assignment by integers; whether there can be one."""
+        cdef Plan* p = &self.plan
+        cdef unsigned char[::1] panel
+        if p.row_scale < 0:
+            p.row_scale = self.scale_of_rows()
+        if not self.rounds or rounded_size(p.n, p.d) > <size_t> self.room:
+            return False
+        panel = self.rounded_panel = np.empty(rounded_packed_size(p.k, p.d), np.uint8)
+        p.rounded_panel = &panel[0]
+        p.rounding = not self.rounded
+        return pack_rounded(&centroids[0, 0], p.k, p.d, p.origin, p.row_scale, &panel[0])
+
+    cdef double scale_of_rows(self) except -1:
+        """By which a sample of the rows, but for the longest, fits 16 bits with some room; 0 where
+        squares of such lengths would leave the range of float32."""
+        cdef Py_ssize_t m = min(self.plan.n, <Py_ssize_t> SAMPLED)
+        cdef Source source = self.kept[0]
+        rows = source.take(np.arange(m) * self.plan.n // m)
+        squares = np.sort(np.square(rows - np.asarray(self.origin)).sum(axis=1))
+        cdef double longest = ROOMY * sqrt(squares[m * 99 // 100])
+        cdef double scale = CKM_ROUNDED_LONGEST / max(longest, 1e-300)
+        if not 1e-13 < longest < 1e13:
+            return 0.0
+        return <float> scale if self.single else scale
 
     cdef void aim_plain(self, const double* centroids) noexcept nogil:
         """The same for an assignment without bounds or residuals."""
@@ -730,6 +834,7 @@ cdef class Sweep:
         cdef Py_ssize_t changed, comparisons = 0
         with nogil:
             changed = self.collect_moves(&comparisons)
+        self.rounded |= self.plan.mode == C_SCREENED
         return changed, comparisons
 
     cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
@@ -966,6 +1071,14 @@ cdef class Sweep:
                     out[j * d + f] += residuals[j * (d + 2) + f] / mass
                 self.total_view[j, f] = self.total_view[j, d] * (out[j * d + f] - p.reference[f])
         return True
+
+    @property
+    def rounds(self):
+        """Whether rows can be kept as integers."""
+        return rounded_size(self.plan.n, self.plan.d) > 0 and self.plan.row_scale != 0
+
+    def stop_rounding(self):
+        self.plan.row_scale = 0.0
 
     @property
     def bounded(self):

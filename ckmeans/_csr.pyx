@@ -30,7 +30,8 @@ BAD_VALUE, BAD_COLUMN, UNSORTED = 1, 2, 3
 
 cdef enum:
     C_PLAIN = 1                   # the modes of `_bounds.pyx`
-    C_BOUND, C_FILTER
+    C_BOUND = 3
+    C_FILTER
     ROWS = 512                    # assigned at once
     COMPARED = 64                 # with candidates at once
     LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ckmeans import _lloyd, _team
-from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, Sweep, shift_between
+from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep, shift_between
 from ckmeans._momentum import Momentum
 from ckmeans._rows import Rows, directions
 
@@ -26,6 +26,11 @@ LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
 # has many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much
 # as comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
 WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
+# Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
+# iteration saves this many times as many products as there are pairs of columns to round, since at
+# d = 3 nothing is won with 16 centroids, and 7 % lost with 8. They are given up where they leave
+# more than this share of the rows undecided.
+ROUNDED_FROM_ROWS, ROUNDING, MOST_UNDECIDED = 1 << 16, 10, 0.2
 SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than they save
 AT_ONCE = 1000  # small iterations between looks at pending signals
 # Momentum takes 30 us an iteration, where fewer products take hardly more.
@@ -161,6 +166,11 @@ class Problem:
         self.assigned: np.ndarray | None = None
         self.pause, self.next_pause = 0, 3
 
+    def release(self) -> None:
+        """Give back what takes memory in a run, before the seeding of the next takes as much."""
+        if not self.rows.sparse:
+            self.sweep.release()
+
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         """Assign every row and move those that change; returns how many did.
 
@@ -175,6 +185,8 @@ class Problem:
         self._each_segment(self.sweep.assign, self.sweep.assign_rest)
         self.changed, comparisons = self._collected()
         self.share = comparisons / (n * k)
+        if mode == SCREENED and self.share > 1 + MOST_UNDECIDED:
+            self.sweep.stop_rounding()
         if mode == FILTER and self.prune is None and self.share > self._worthwhile(k):
             self.sweep.drop_bounds()
             self.pause, self.next_pause = self.next_pause, min(2 * self.next_pause, LONGEST_PAUSE)
@@ -222,21 +234,33 @@ class Problem:
         if self.given:
             self.given = False
             return GIVEN
+        plain = SCREENED if self._screens(k) else PLAIN
         if self.prune is False:
-            return PLAIN
+            return plain
         if self.sweep.bounded:
             return FILTER
         if self.prune:
             return BOUND
         self.pause -= 1
         settled = min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
-        settled *= self._worthwhile(k) / WORTHWHILE
+        # Of what bounds leave, integers take half and less, and the filter pays later still.
+        settled *= (self._worthwhile(k) / WORTHWHILE) ** (1 + (plain == SCREENED))
         unsettled = self.changed > self.rows.n * settled
-        return PLAIN if self._is_small(k) or self.pause > 0 or unsettled else BOUND
+        return plain if self._is_small(k) or self.pause > 0 or unsettled else BOUND
 
     def _worthwhile(self, k: int) -> float:
-        operations = k * (self.rows.width + 3)
-        return max(0.0, min(WORTHWHILE, (operations - FILTERING) / (operations + GATHERING)))
+        operations = instead = k * (self.rows.width + 3)
+        if self._screens(k):
+            instead = k * ((self.rows.d + 1) // 2 + 1) * 4 // self.rows.dtype.itemsize
+        return max(0.0, min(WORTHWHILE, (instead - FILTERING) / (operations + GATHERING)))
+
+    def _screens(self, k: int) -> bool:
+        """Whether assignments without bounds are made by integers."""
+        rows = self.rows
+        if rows.sparse or rows.n < ROUNDED_FROM_ROWS or not self.sweep.rounds:
+            return False
+        pairs, products = (rows.d + 1) // 2, rows.d * rows.dtype.itemsize // 4
+        return k * (products - pairs) >= ROUNDING * pairs
 
     def _each_segment(
         self, function: Callable[[int, int, int], None], rest: Callable[[], None]

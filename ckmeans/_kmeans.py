@@ -169,7 +169,9 @@ def starts(problem: Problem, k: int, rng: Any, init: Any, n_init: int) -> Iterat
     elif solved(rows, init):
         yield Start(Column(rows, weight).optimum(k))
     else:
-        for _ in range(n_init):
+        for run in range(n_init):
+            if run:
+                problem.release()
             yield starting_rows(rows, k, rng, weight, init, problem.n_threads)
 
 

@@ -24,6 +24,8 @@ cdef extern from "_tiles/tiles.h" nogil:
         int n_panels
         double[CKM_MAX_PANELS] beyond
     enum:
+        CKM_ROUNDED_COLUMNS
+        CKM_ROUNDED_LONGEST
         CKM_LONG
         CKM_MOST_CANDIDATES
         CKM_NARROW
@@ -104,6 +106,25 @@ cdef size_t packed_size(Py_ssize_t k, Py_ssize_t d, bint single) noexcept nogil
 cdef void pack_centroids(
     const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, bint single,
     void* out,
+) noexcept nogil
+
+# Rows as integers, at the level of SIMD in use: as _tiles/tiles.h says.
+cdef size_t rounded_size(Py_ssize_t n, Py_ssize_t d) noexcept nogil
+
+cdef void round_rows(
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, Py_ssize_t d,
+    const double* shift, double scale, int32_t* rounded,
+) noexcept nogil
+
+cdef size_t rounded_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil
+
+cdef bint pack_rounded(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift, double scale,
+    void* out,
+) noexcept nogil
+
+cdef Py_ssize_t nearest_rounded(
+    const int32_t* rounded, Py_ssize_t n, const void* packed, int32_t* labels, int32_t* undecided,
 ) noexcept nogil
 
 # `source` points to a ckm_source of _tiles/tiles.h, as a ckmeans._source.Source holds it.

@@ -63,6 +63,16 @@ cdef extern from "_tiles/tiles.h" nogil:
     Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step,
                                Py_ssize_t m, const void* packed, int32_t* labels,
                                double* least2, double* upper2, double* lower2, int32_t* undecided)
+    size_t ckm_rounded_bytes(Py_ssize_t n, Py_ssize_t d)
+    void ckm_round_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t m,
+                       Py_ssize_t d, const double* shift, double scale, int32_t* rounded)
+    void ckm_round_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t m,
+                       Py_ssize_t d, const double* shift, double scale, int32_t* rounded)
+    size_t ckm_rounded_packed_bytes(Py_ssize_t k, Py_ssize_t d)
+    int ckm_pack_rounded(const double* centroids, Py_ssize_t k, Py_ssize_t d, const double* shift,
+                         double scale, void* packed)
+    Py_ssize_t ckm_nearest_rounded(const int32_t* rounded, Py_ssize_t m, const void* packed,
+                                   int32_t* labels, int32_t* undecided)
     void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
     void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
     Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
@@ -380,6 +390,44 @@ cdef void pack_centroids(
         ckm_pack_f32(centroids, k, d, shift, out)
     else:
         ckm_pack_f64(centroids, k, d, shift, out)
+
+
+cdef size_t rounded_size(Py_ssize_t n, Py_ssize_t d) noexcept nogil:
+    """Bytes of n rows as integers; 0 where the level has none of them."""
+    return ckm_rounded_bytes(n, d)
+
+
+cdef void round_rows(
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
+    Py_ssize_t n, Py_ssize_t d,                                       # in
+    const double* shift, double scale,                                # in   (d,)
+    int32_t* rounded,                                                 # out  (rounded_size,)
+) noexcept nogil:
+    """Rows as integers, which tiles.h describes."""
+    if real is float:
+        ckm_round_f32(X, row_step, column_step, n, d, shift, scale, rounded)
+    else:
+        ckm_round_f64(X, row_step, column_step, n, d, shift, scale, rounded)
+
+
+cdef size_t rounded_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil:
+    return ckm_rounded_packed_bytes(k, d)
+
+
+cdef bint pack_rounded(
+    const double* centroids, Py_ssize_t k, Py_ssize_t d,              # in   (k, d)
+    const double* shift, double scale, void* out,                     # in, in, out
+) noexcept nogil:
+    """Centroids for rows as integers; False where they are longer than those may be."""
+    return ckm_pack_rounded(centroids, k, d, shift, scale, out)
+
+
+cdef Py_ssize_t nearest_rounded(
+    const int32_t* rounded, Py_ssize_t n, const void* packed,         # in
+    int32_t* labels, int32_t* undecided,                              # out  (n,), room for n + 16
+) noexcept nogil:
+    """Labels of rows as integers, and which of them are not proven; returns how many those are."""
+    return ckm_nearest_rounded(rounded, n, packed, labels, undecided)
 
 
 cdef void read_rows(

@@ -207,7 +207,8 @@ class KMeans(CentroidEstimator):
     random_state : int, RandomState or None
         An int gives the same result at every fit.
     copy_x : bool
-        Has no effect: X is never written to, and at most 2^18 elements of it are copied.
+        Has no effect: X is never written to, and at most 2^18 elements of it are copied, or short
+        rows rounded to 16 bits.
     algorithm : {"auto", "lloyd", "elkan", "hamerly"}
         Exact methods, with the same labels. "elkan" is taken for "auto".
     n_threads : int, optional

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import ConvergenceWarning, kmeans
-from ckmeans._bounds import BOUND, FILTER, PLAIN, Sweep
+from ckmeans._bounds import BOUND, FILTER, PLAIN, SCREENED, Sweep
+from ckmeans._iterate import Problem
+from ckmeans._rows import Rows
 from ckmeans._source import Source
 
 ALGORITHMS = ("lloyd", "hamerly", "auto")
@@ -121,7 +123,8 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
     k=st.sampled_from([1, 2, 5, 31, 32, 33, 63, 64, 65, 100]), dtype=st.sampled_from(DTYPES),
     steps=st.lists(
         st.tuples(
-            st.sampled_from([FILTER, FILTER, FILTER, BOUND, PLAIN]), st.sampled_from(MOVES),
+            st.sampled_from([FILTER, FILTER, FILTER, SCREENED, SCREENED, BOUND, PLAIN]),
+            st.sampled_from(MOVES),
             st.booleans(),
         ),
         min_size=1, max_size=6,
@@ -244,6 +247,125 @@ def test_an_opened_row_is_looked_at_again(level):
         sweep.open_row(499)
         assert swept(sweep, 500, centroids, FILTER)[0] == 2
         np.testing.assert_array_equal(sweep.labels, expected)
+
+
+# --- Rows kept as integers ---
+
+
+def screened(X, centroids, reference):
+    """Labels, and how many rows the integers left open; twice, the second time by the rows kept."""
+    n, k = len(X), len(centroids)
+    sweep = Sweep(Source(X), None, reference, True)
+    sweep.begin(k)
+    swept(sweep, n, np.ascontiguousarray(centroids[::-1]), SCREENED)
+    _, comparisons = swept(sweep, n, centroids, SCREENED)
+    return sweep.labels, comparisons // k - n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 8])
+def test_integers_tell_only_what_is_certain(level, dtype, d):
+    """Half of the rows lie within two units of the plane between two centroids, so that rounding
+    takes some to its other side: more of them than half the margin would leave open."""
+    rng = np.random.default_rng(d)
+    n_open = 0
+    for _ in range(40):
+        across = rng.normal(size=d)
+        across /= np.linalg.norm(across)
+        a, b = rng.uniform(0.8, 1, 2)
+        along = rng.normal(size=(1000, d))
+        along -= np.outer(along @ across, across)
+        near = along / np.maximum(1.5, np.linalg.norm(along, axis=1))[:, None]
+        near += np.outer((a - b) / 2 + rng.uniform(-2, 2, 1000) * 1.5 / 32_000, across)
+        far = np.outer(rng.choice([-1.0, 1.0], 1000), across)
+        X = rng.permutation(np.concatenate([near, far])).astype(dtype)
+        labels, left = screened(X, np.array([across * a, across * -b]), np.zeros(d))
+        np.testing.assert_array_equal(labels, oracle.nearest(X, [across * a, across * -b]))
+        n_open += left
+    assert (level == "avx512vnni") == (n_open > 0)
+    assert n_open < 40 * 1010  # none of those that lie far from the plane
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [2, 3, 8])
+def test_rows_too_long_for_the_integers_are_left_open(level, dtype, d):
+    rng = np.random.default_rng(d)
+    X = rng.normal(size=(3001, d)).astype(dtype)
+    for step, factor in ((401, 8), (503, 1e3), (607, 1e9), (709, 1e30)):
+        X[step - 1 :: step] *= dtype(factor)
+    for far in (0.5, 4, 1e3, 1e30):  # the last ones farther than rows may be
+        centroids = rng.normal(size=(7, d))
+        centroids[3] *= far
+        labels, left = screened(X, centroids, X[0].astype(float))
+        np.testing.assert_array_equal(labels, oracle.nearest(X, centroids))
+        if level == "avx512vnni" and far < 1:
+            assert 20 <= left < 100
+
+
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_integers_decide_nearly_all(level, offset):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(4099, 8)) + offset).astype(np.float32)
+    centroids = X[:20].astype(float)
+    labels, left = screened(X, centroids, X[0].astype(float))
+    np.testing.assert_array_equal(labels, oracle.nearest(X, centroids))
+    assert left < 0.02 * len(X) and (left > 0) == (level == "avx512vnni")
+
+
+@pytest.fixture
+def integers_for_all(monkeypatch):
+    """Few rows are kept as integers too."""
+    monkeypatch.setattr("ckmeans._iterate.SMALL", 1)
+    monkeypatch.setattr("ckmeans._iterate.ROUNDED_FROM_ROWS", 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("d", "k"), [(2, 12), (3, 33), (5, 16), (8, 16)])
+@pytest.mark.usefixtures("level", "threads_for_all", "integers_for_all")
+def test_integers_change_no_bits(dtype, d, k, monkeypatch):
+    rng = np.random.default_rng(d)
+    X = blobs(rng, 9007, d, k, dtype)
+    weight = rng.integers(0, 4, len(X)).astype(float)
+    for options in ({}, {"algorithm": "lloyd"}, {"sample_weight": weight}, {"n_init": 3}):
+        with monkeypatch.context() as without:
+            without.setattr("ckmeans._iterate.ROUNDED_FROM_ROWS", len(X) + 1)
+            expected = kmeans(X, k, 0, n_threads=1, **options)
+        for rows in (X, np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
+            result = kmeans(rows, k, 0, n_threads=2, **options)
+            oracle.assert_same_bits(result, expected)
+
+
+def test_integers_are_given_up_where_they_tell_little(level, integers_for_all):
+    """Clusters lie nearer to one another than a unit of the longest rows."""
+    rng = np.random.default_rng(0)
+    centroids = np.repeat([[1e4, 0.0], [-1e4, 0.0]], 8, axis=0) + rng.normal(0, 0.05, (16, 2))
+    X = centroids[rng.integers(0, 16, 2000)] + rng.normal(0, 0.05, (2000, 2))
+    problem = Problem(Rows(X), None, None, 1)
+    problem.begin(16, None)
+    assert problem.sweep.rounds == (level == "avx512vnni")
+    for _ in range(2):
+        problem.assign(centroids)
+        np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
+        assert not problem.sweep.rounds
+        centroids = centroids[::-1].copy()
+
+
+def test_integers_stay_once_rows_are_settled(level, integers_for_all):
+    """The filter takes their place only where it leaves little; and the rows are rounded anew where
+    bounds are dropped."""
+    X = blobs(np.random.default_rng(3), 20_000, 8, 16, np.float32)
+    problem = Problem(Rows(X), None, None, 1)
+    problem.begin(16, None)
+    centroids = X[:16].astype(float)
+    problem.assign(centroids)
+    for settled in (0.02, 0.0):
+        problem.changed = int(settled * len(X))
+        mode = problem._mode(16)
+        assert mode == (SCREENED if level == "avx512vnni" and settled else BOUND)
+    swept(problem.sweep, len(X), centroids, BOUND)
+    problem.sweep.drop_bounds()
+    swept(problem.sweep, len(X), centroids, SCREENED)
+    np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
 
 
 # --- Whole runs: the same bits by every way of computing them ---
@@ -420,9 +542,9 @@ from ckmeans import _team, kmeans
 def peak():
     with open("/proc/self/status") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-n, dtype, algorithm, init, share = 2_000_000, *sys.argv[1:]
+n, d, dtype, algorithm, init, share = 2_000_000, int(sys.argv[1]), *sys.argv[2:]
 rng = np.random.default_rng(0)
-X = rng.random((n, 3), np.dtype(dtype)) if dtype[0] == "f" else rng.integers(0, 99, (n, 3), dtype)
+X = rng.random((n, d), np.dtype(dtype)) if dtype[0] == "f" else rng.integers(0, 99, (n, d), dtype)
 if share < "1":
     X = X[np.arange(n) % int(n * float(share))]
 k = 16
@@ -437,20 +559,22 @@ print((peak() - before) / n)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
-    ("dtype", "algorithm", "init", "share_of_distinct_rows"),
+    ("d", "dtype", "algorithm", "init", "share_of_distinct_rows"),
     [
-        ("f4", "hamerly", "given", "1"),
-        ("u1", "hamerly", "given", "1"),
-        ("f8", "lloyd", "given", "1"),
-        ("f8", "hamerly", "given", "1"),
-        ("f4", "hamerly", "k-means++", "1"),
-        ("f4", "hamerly", "k-means++", "0.38"),
-        ("f8", "hamerly", "k-means++", "0.38"),
+        ("3", "f4", "hamerly", "given", "1"),
+        ("3", "u1", "hamerly", "given", "1"),
+        ("3", "f8", "lloyd", "given", "1"),
+        ("3", "f8", "hamerly", "given", "1"),
+        ("3", "f4", "hamerly", "k-means++", "1"),
+        ("3", "f4", "hamerly", "k-means++", "0.38"),
+        ("3", "f8", "hamerly", "k-means++", "0.38"),
+        ("8", "f4", "auto", "k-means++", "1"),
+        ("8", "f8", "lloyd", "random", "1"),
     ],
 )  # fmt: skip
-def test_memory_beyond_the_rows(dtype, algorithm, init, share_of_distinct_rows):
+def test_memory_beyond_the_rows(d, dtype, algorithm, init, share_of_distinct_rows):
     run = subprocess.run(
-        [sys.executable, "-c", PEAK, dtype, algorithm, init, share_of_distinct_rows],
+        [sys.executable, "-c", PEAK, d, dtype, algorithm, init, share_of_distinct_rows],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

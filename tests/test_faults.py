@@ -201,6 +201,7 @@ def test_sixteen_threads(threads_for_all, same):
 
 CHANGED = """
 threads_for_all()
+_iterate.ROUNDED_FROM_ROWS = 1
 kind, d = sys.argv[1], int(sys.argv[2])
 X = rng.normal(size=(20_003, d)).astype(sys.argv[3])  # no whole tiles
 w = rng.random(len(X))

@@ -62,6 +62,37 @@ static ptrdiff_t left_by_integers = 0;
         return wrong;                                                                              \
     }                                                                                              \
                                                                                                    \
+    /* The same of the tiles of rows as integers, which say nothing of those too long: row 0. */   \
+    static ptrdiff_t rounded_##S(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,         \
+                                 ptrdiff_t n, ptrdiff_t d, const double *c, ptrdiff_t k,           \
+                                 const double *shift, const int32_t *labels, ptrdiff_t *open)      \
+    {                                                                                              \
+        const size_t bytes = ckm_rounded_bytes(n, d);                                              \
+        if (!bytes) return 0;                                                                      \
+        int32_t *rounded = malloc(bytes), *found = NEW(int32_t, n);                                \
+        int32_t *undecided = NEW(int32_t, n + 16);                                                 \
+        void *packed = malloc(ckm_rounded_packed_bytes(k, d));                                     \
+        ptrdiff_t wrong = 0, u = 0, count;                                                         \
+        double length2 = 0;                                                                        \
+        for (ptrdiff_t f = 0; f < d; f++)                                                          \
+            length2 += (X[f * column_step] - shift[f]) * (X[f * column_step] - shift[f]);          \
+        const double scale = (float)(CKM_ROUNDED_LONGEST / sqrt(length2 * 0.99));                  \
+        ckm_round_##S(X, row_step, column_step, n, d, shift, scale, rounded);                      \
+        if (ckm_pack_rounded(c, k, d, shift, scale, packed)) {                                     \
+            count = ckm_nearest_rounded(rounded, n, packed, found, undecided);                     \
+            wrong += !count || undecided[0] != 0;                                                  \
+            for (ptrdiff_t i = 0; i < n; i++)                                                      \
+                if (u < count && undecided[u] == i)                                                \
+                    u++;                                                                           \
+                else                                                                               \
+                    wrong += found[i] != labels[i];                                                \
+            wrong += u != count;                                                                   \
+            *open += count;                                                                        \
+        }                                                                                          \
+        free(rounded), free(found), free(undecided), free(packed);                                 \
+        return wrong;                                                                              \
+    }                                                                                              \
+                                                                                                   \
     /* How many of the sums that add and move leave behind are wrong. */                           \
     static ptrdiff_t sums_##S(const real *X, ptrdiff_t n, ptrdiff_t d, const double *c,            \
                               ptrdiff_t k, const int32_t *labels, const double *squares)           \
@@ -109,7 +140,7 @@ static ptrdiff_t left_by_integers = 0;
         double *c = NEW(double, k * d), *shift = NEW(double, d), *squares = NEW(double, n);        \
         int32_t *labels = NEW(int32_t, n);                                                         \
         void *packed = aligned_alloc(64, (ckm_packed_bytes_##S(k, d) + 63) / 64 * 64);             \
-        ptrdiff_t open = 0, wrong;                                                                 \
+        ptrdiff_t open = 0, rounded = 0, wrong;                                                    \
         for (ptrdiff_t i = 0; i < n * d; i++)                                                      \
             X[i] = columns[i % d * n + i / d] = (real)uniform();                                   \
         for (ptrdiff_t i = 0; i < k * d; i++) c[i] = uniform();                                    \
@@ -119,6 +150,13 @@ static ptrdiff_t left_by_integers = 0;
         wrong = tiles_##S(X, d, 1, n, packed, labels, squares, &open);                             \
         if (d < CKM_LONG) wrong += tiles_##S(columns, 1, n, n, packed, labels, squares, &open);    \
         wrong += sums_##S(X, n, d, c, k, labels, squares) + reads_##S(X, n, d, type);              \
+        for (ptrdiff_t f = 0; f < d; f++) { /* of both precisions, and a first row that is long */ \
+            shift[f] = 0.125;                                                                      \
+            X[f] = columns[f * n] = (real)(f % 2 ? 0.625 : -0.75);                                 \
+        }                                                                                          \
+        nearest_##S(X, n, d, c, k, labels, squares);                                               \
+        wrong += rounded_##S(X, d, 1, n, d, c, k, shift, labels, &rounded);                        \
+        wrong += rounded_##S(columns, 1, n, n, d, c, k, shift, labels, &rounded);                  \
         free(X), free(columns), free(c), free(shift), free(squares), free(labels), free(packed);   \
         if (!wrong && (open * 20 <= n + 40 || open <= left_by_integers)) return 0;                 \
         printf("%s n=%td d=%td k=%td: %td undecided, %td wrong\n", #S, n, d, k, open, wrong);      \

@@ -87,7 +87,7 @@ typedef struct {
 /* screen.h: rows and centroids as integers. */
 #define SCREENS (VECTOR_BYTES == 64)
 #define SCREEN_GROUPS ((ptrdiff_t)12) /* whose scores fit on the stack */
-#define LONGEST 32000     /* of a row or centroid: 3/2 of its square are below 2^31 */
+#define LONGEST CKM_ROUNDED_LONGEST /* of a row or centroid: 3/2 of its square are below 2^31 */
 #define FILLER 0x7FFFFF00 /* the score of what fills the last group */
 
 #include "pack.h"
@@ -576,6 +576,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
 
 #include "distances.h"
 #include "filter.h"
+#include "rounded.h"
 #include "read.h"
 #include "update.h"
 #include "seed.h"

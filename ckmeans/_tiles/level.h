@@ -41,6 +41,15 @@ static const table_sparse JOIN(level, sparse, LEVEL) = {
     JOIN(sparse_error, f32, LEVEL),        JOIN(sparse_shared, f64, LEVEL),
     JOIN(sparse_squares, f64, LEVEL),
 };
+#if VECTOR_BYTES == 64
+static const table_rounded JOIN(level, rounded, LEVEL) = {
+    JOIN(round_rows, f32, LEVEL),
+    JOIN(round_rows, f64, LEVEL),
+    JOIN(rounded_packed_bytes, f32, LEVEL),
+    JOIN(pack_rounded, f32, LEVEL),
+    JOIN(nearest_rounded, f32, LEVEL),
+};
+#endif
 
 #undef JOIN_
 #undef JOIN

@@ -104,6 +104,17 @@ typedef struct {
     seed_f64 f64;
 } table_seed;
 
+/* What one level offers for rows that are kept as integers. */
+typedef struct {
+    void (*round_f32)(const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *,
+                      double, int32_t *);
+    void (*round_f64)(const double *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double *,
+                      double, int32_t *);
+    size_t (*packed_bytes)(ptrdiff_t, ptrdiff_t);
+    int (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, double, void *);
+    ptrdiff_t (*nearest)(const int32_t *, ptrdiff_t, const void *, int32_t *, int32_t *);
+} table_rounded;
+
 /* What one level offers for CSR matrices. */
 typedef struct {
     size_t (*packed_bytes)(ptrdiff_t, ptrdiff_t);
@@ -252,19 +263,21 @@ static const struct level {
     const update_f64 *update_f64;
     const table_seed *seed;
     const table_sparse *few_sparse, *sparse; /* up to SPARSE_FEW centroids, and beyond */
+    const table_rounded *rounded;            /* or NULL */
 } levels[] = {
     {"baseline", always, changed_f32_baseline, all_distances_f64_baseline, &level_f32_baseline,
      &level_f64_baseline, &update_f32_baseline, &update_f64_baseline, &level_seed_baseline,
-     &level_sparse_baseline, &level_sparse_baseline},
+     &level_sparse_baseline, &level_sparse_baseline, NULL},
 #if X86_LEVELS
     {"avx2", has_avx2, changed_f32_avx2, all_distances_f64_avx2, &level_f32_avx2, &level_f64_avx2,
-     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2, &level_sparse_avx2, &level_sparse_avx2},
+     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2, &level_sparse_avx2, &level_sparse_avx2,
+     NULL},
 #define AVX512                                                                                     \
     changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512, &level_f64_avx512,            \
         &update_f32_avx2, &update_f64_avx2, &level_seed_avx512, &level_sparse_avx2,                \
         &level_sparse_avx512
-    {"avx512", has_avx512, AVX512},
-    {"avx512vnni", has_vnni, AVX512}, /* and screen.h */
+    {"avx512", has_avx512, AVX512, NULL},
+    {"avx512vnni", has_vnni, AVX512, &level_rounded_avx512}, /* and screen.h */
 #undef AVX512
 #endif
 };
@@ -410,6 +423,44 @@ static void restore_mode(float_mode before) { (void)before; }
     }
 INTERFACE(f32, float)
 INTERFACE(f64, double)
+
+size_t ckm_rounded_bytes(ptrdiff_t n, ptrdiff_t d)
+{
+    const ptrdiff_t tiles = (n + CKM_ROUNDED_ROWS - 1) / CKM_ROUNDED_ROWS;
+    if (!chosen->rounded || d > CKM_ROUNDED_COLUMNS) return 0;
+    return (size_t)(tiles * CKM_ROUNDED_ROWS * ((d + 1) / 2)) * sizeof(int32_t);
+}
+
+#define ROUNDED_INTERFACE(suffix, real)                                                            \
+    void ckm_round_##suffix(const real *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m, \
+                            ptrdiff_t d, const double *shift, double scale, int32_t *rounded)      \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->rounded->round_##suffix(X, row_step, column_step, m, d, shift, scale, rounded);    \
+        restore_mode(before);                                                                      \
+    }
+ROUNDED_INTERFACE(f32, float)
+ROUNDED_INTERFACE(f64, double)
+
+size_t ckm_rounded_packed_bytes(ptrdiff_t k, ptrdiff_t d)
+{
+    return chosen->rounded->packed_bytes(k, d);
+}
+
+int ckm_pack_rounded(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
+                     double scale, void *packed)
+{
+    const float_mode before = ieee_mode();
+    const int fit = chosen->rounded->pack(centroids, k, d, shift, scale, packed);
+    restore_mode(before);
+    return fit;
+}
+
+ptrdiff_t ckm_nearest_rounded(const int32_t *rounded, ptrdiff_t m, const void *packed,
+                              int32_t *labels, int32_t *undecided)
+{
+    return chosen->rounded->nearest(rounded, m, packed, labels, undecided);
+}
 
 ptrdiff_t ckm_first_bad(const ckm_source *source, ptrdiff_t d, ptrdiff_t first, ptrdiff_t count,
                         double limit, double *largest)

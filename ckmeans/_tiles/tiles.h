@@ -49,6 +49,31 @@ ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_
                           const void *packed, int32_t *labels, double *least2, double *upper2,
                           double *lower2, int32_t *undecided);
 
+/* Rows kept as 16-bit integers, for assignments that want labels alone. Of n rows: the bytes that
+ * they take, 0 where the level has no such thing or rows are longer than CKM_ROUNDED_COLUMNS.
+ *
+ * round: m rows X (m, d) in steps as above, less `shift` (d,) and times `scale`, both of X's
+ *   precision. Those longer than CKM_ROUNDED_LONGEST / scale are marked. Whole tiles of
+ *   CKM_ROUNDED_ROWS are written, so that row i of many is at rounded + i * ((d + 1) / 2) for
+ *   multiples i of that. That length must lie between 1e-13 and 1e13.
+ * pack: centroids (k, d), for the same shift and scale; returns 0 where one is longer than rows may
+ *   be. packed (ckm_rounded_packed_bytes,) out
+ * nearest: labels (m,) out, and undecided (m + 16,) out: the rows, ascending, whose label is not
+ *   certified; returns how many. */
+#define CKM_ROUNDED_COLUMNS 8
+#define CKM_ROUNDED_ROWS 48
+#define CKM_ROUNDED_LONGEST 32000
+size_t ckm_rounded_bytes(ptrdiff_t n, ptrdiff_t d);
+void ckm_round_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
+                   ptrdiff_t d, const double *shift, double scale, int32_t *rounded);
+void ckm_round_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
+                   ptrdiff_t d, const double *shift, double scale, int32_t *rounded);
+size_t ckm_rounded_packed_bytes(ptrdiff_t k, ptrdiff_t d);
+int ckm_pack_rounded(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
+                     double scale, void *packed);
+ptrdiff_t ckm_nearest_rounded(const int32_t *rounded, ptrdiff_t m, const void *packed,
+                              int32_t *labels, int32_t *undecided);
+
 #define CKM_MAX_PANELS 4
 
 /* How far the centroids moved, for the filter. */

@@ -251,12 +251,20 @@ INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t
                         base_stride, totals, measure);
 }
 
+/* Rows that were assigned by their integers are not in the cache. */
+#define MOVES_AHEAD 32
+
 INLINE void NAME(move_all)(const real *X, ptrdiff_t d, ptrdiff_t step, const int32_t *rows,
                            ptrdiff_t count, const int32_t *from, const int32_t *to,
                            const double *weight, const double *shift, double *totals)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t r = rows ? rows[i] : i;
+        if (rows && i + MOVES_AHEAD < count) {
+            const real *next = X + rows[i + MOVES_AHEAD] * step;
+            prefetch_near((uintptr_t)next);
+            prefetch_near((uintptr_t)(next + d - 1)); /* often on the next line */
+        }
         row_group g = {
             .x = X + r * step,
             .d = d,
@@ -331,6 +339,7 @@ static const update_table NAME(update) = {NAME(move), NAME(add)};
 #undef pair
 #undef row_group
 #undef SUMS
+#undef MOVES_AHEAD
 #undef FOR_COLUMNS
 
 #endif
