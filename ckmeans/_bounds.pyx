@@ -19,7 +19,6 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ckmeans._atomic cimport next_of
 from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
     ckm_drifts_f64, decide_row, distances_of, filter_rows, move_rows, nearest_rounded, nearest_rows,
@@ -27,6 +26,7 @@ from ckmeans._lloyd cimport (
     rounded_packed_size, rounded_size, sort_open_rows,
 )
 from ckmeans._source cimport Source, ckm_source
+from ckmeans._threads cimport next_of, spare
 
 # Take the labels as they are; assign all; the same by integers; and set bounds; assign what bounds
 # leave open.
@@ -485,7 +485,8 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, scratches, bounds_at, rounded_panel
+    cdef object kept, bounds_at, rounded_panel
+    cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view, origin
     cdef unsigned char[::1] memory, panels, touched
@@ -783,12 +784,8 @@ cdef class Sweep:
                        <double> 0)
 
     cdef Scratch scratch(self):
-        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
-            try:
-                return self.scratches.pop()
-            except IndexError:    # another thread was first
-                pass
-        return Scratch(self.plan.gathered, self.plan.d)
+        found = spare(self.scratches)
+        return Scratch(self.plan.gathered, self.plan.d) if found is None else found
 
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""

@@ -17,12 +17,12 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ckmeans._atomic cimport next_of
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, ckm_csr, ckm_drifts_f32, filter_rows, sparse_error, sparse_move,
     sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
     sparse_shared, sparse_squares,
 )
+from ckmeans._threads cimport next_of, spare
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
 # columns that do not ascend.
@@ -453,7 +453,8 @@ cdef class CsrSweep:
     cdef int32_t begun                # segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
-    cdef object weight, bounds_at, scratches, centroids
+    cdef object weight, bounds_at, centroids
+    cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
     cdef bint weighted, keeps_bounds
     cdef int mode
@@ -550,12 +551,8 @@ cdef class CsrSweep:
         return 0
 
     cdef Scratch scratch(self):
-        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
-            try:
-                return self.scratches.pop()
-            except IndexError:    # another thread was first
-                pass
-        return Scratch(self.rows.longest, self.k)
+        found = spare(self.scratches)
+        return Scratch(self.rows.longest, self.k) if found is None else found
 
     def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Assign rows first..last-1 of a segment; different ones may be worked on at the same

@@ -6,6 +6,8 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
+import os
+
 import numpy as np
 
 from ckmeans._lloyd cimport read_rows
@@ -30,9 +32,14 @@ cdef extern from *:
     void prefetch "CKM_PREFETCH"(const void* p) noexcept nogil
 
 
+# Of this process: nobody can make up rows that all fall on one place. Their numbers do not depend
+# on it.
+cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
+
+
 cdef inline uint64_t hash_of(const word* row, Py_ssize_t d) noexcept nogil:
     cdef Py_ssize_t f
-    cdef uint64_t h = 0
+    cdef uint64_t h = SEED
     for f in range(d):
         h = (h ^ row[f]) * <uint64_t> 0x9E3779B97F4A7C15
         h ^= h >> 32
@@ -85,8 +92,12 @@ def codes_of_csr(
     return codes
 
 
-def sums(const int32_t[::1] numbers, Py_ssize_t count, const double[::1] weight=None):
-    """Sum over each of `count` numbers of the rows' weights (n,), ones for None: (count,) float64.
+def sums(
+    const int32_t[::1] numbers,         # in   (n,)
+    Py_ssize_t count,                   # in   above each of them
+    const double[::1] weight=None,      # in   (n,), or ones
+):
+    """Sum over each number of the rows' weights: (count,) float64.
 
     Half the time of np.bincount, which converts the numbers first.
     """
@@ -99,8 +110,12 @@ def sums(const int32_t[::1] numbers, Py_ssize_t count, const double[::1] weight=
     return totals
 
 
-def pick(const int32_t[::1] values, const int32_t[::1] numbers, int32_t[::1] out):
-    """out[i] = values[numbers[i]], where `out` may be the numbers; returns out.
+def pick(
+    const int32_t[::1] values,          # in
+    const int32_t[::1] numbers,         # in   (n,) places of values
+    int32_t[::1] out,                   # out  (n,), which may be the numbers
+):
+    """out[i] = values[numbers[i]]; returns out.
 
     NumPy's take would convert all the numbers first.
     """

@@ -83,7 +83,8 @@ def fewest_distinct(rows: Rows, most: int) -> float:
     them (Chao, "Nonparametric estimation of the number of classes in a population", Scandinavian
     Journal of Statistics 11 (1984) 265-270).
 
-    They are so many that of `most` distinct rows, all equally frequent, about two occur twice.
+    The sample is so large that of `most` distinct rows, all equally frequent, about two occur
+    twice.
     """
     some = rows.subset(scattered(math.isqrt(4 * most), rows.n))
     distinct, numbers = Distinct(some.source, some.n), np.empty(some.n, dtype=np.int32)

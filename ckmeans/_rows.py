@@ -11,6 +11,7 @@ from ckmeans import _lloyd, _team
 from ckmeans._source import Source
 
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
+DIGITS_LEFT = 1e-3  # of squares about a point, at least, where those about the mean follow
 PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more than it saves
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -129,13 +130,18 @@ class Rows:
     def mean_variance(self) -> float:
         """Mean of the columns' variances."""
         labels = np.zeros(self.block_rows, dtype=np.int32)
-        mean = self[np.array([0])]
-        for _ in range(2):  # about any row for the mean, about the mean for the variance
+        about = self.middle()[None]
+        for _ in range(2):  # about a point near most rows; and if it is far from the mean, that
             totals = np.zeros((1, self.d + 2))
             for _, block in self.blocks():
-                _lloyd.accumulate(block, mean, None, labels[: len(block)], totals)
-            mean = mean + totals[:, :-2] / self.n
-        return float(totals[0, -1]) / (self.n * self.d)
+                _lloyd.accumulate(block, about, None, labels[: len(block)], totals)
+            offset = totals[:, :-2] / self.n
+            squares = float(totals[0, -1])
+            variance = squares - self.n * float(np.square(offset).sum())
+            if variance >= DIGITS_LEFT * squares:
+                break
+            about = about + offset
+        return max(variance, 0.0) / (self.n * self.d)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each column."""

@@ -22,6 +22,7 @@ from ckmeans._lloyd cimport (
     seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._source cimport Source, ckm_source
+from ckmeans._threads cimport spare
 
 cdef enum:
     CELL = CKM_CELL_ROWS
@@ -293,7 +294,8 @@ cdef class Seeding:
     cdef readonly object centroids    # (k, d) float64
     cdef readonly object owner        # (n,) int32
     cdef readonly object nearest      # (n,) float64
-    cdef object kept, scratches
+    cdef object kept
+    cdef list scratches
     cdef double[:, ::1] centroid_view
     cdef double[::1] nearest_view, chances, cumulative, limits
     cdef unsigned char[::1] packed, packed_sift
@@ -364,12 +366,8 @@ cdef class Seeding:
         gains.grow = 1 + 2 * (self.plan.d + 8) * u
 
     cdef Scratch scratch(self):
-        if self.scratches:    # to add to a traceback runs Python code, and with it signal handlers
-            try:
-                return self.scratches.pop()
-            except IndexError:    # another thread was first
-                pass
-        return Scratch(self.plan.gathered, self.plan.d)
+        found = spare(self.scratches)
+        return Scratch(self.plan.gathered, self.plan.d) if found is None else found
 
     def begin(self, double uniform):
         """Draw the first centroid: every row's chance is its weight."""

@@ -82,6 +82,7 @@ def paths(request):
         if request.param:
             patch.setattr("ckmeans._iterate.SMALL", 0)
             patch.setattr("ckmeans._iterate.LONG", 0)
+            patch.setattr("ckmeans._iterate.ROWS_A_COLUMN", 0)
         yield
 
 
