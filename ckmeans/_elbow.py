@@ -112,9 +112,9 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
                 first[0] = some.extended(smaller.centroids, seedings[0], k)
         near = [Start(coarse.improved(c, limits) if coarse else c, drawn=not column) for c in first]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(near)]
+        if smaller and min(map(inertia_of, runs)) > smaller.inertia:
+            runs[0] = lloyd(problem, Start(first[0]), limits, 0)
         best = min(runs, key=inertia_of)
-        if smaller and best.inertia > smaller.inertia:
-            best = lloyd(problem, Start(first[0]), limits, 0)
         if refine and not column:
             best = refined(problem, best, limits, rng)
         run_inertias = [run.inertia for run in runs]

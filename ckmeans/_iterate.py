@@ -61,7 +61,7 @@ class Progress:
     rows_changed : int
         Rows whose label this iteration changed.
     centroid_shift : float
-        Sum of the centroids' squared moves (squared distance).
+        Sum of the squared distances from the centroids to their clusters' means.
     inertia : float
         Weighted sum of squared distances at this iteration's labels, before the update.
     n_init, max_iter : int
@@ -387,9 +387,7 @@ def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     k = len(start.centroids)
     problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
-    n, d = problem.rows.n, problem.rows.d
-    free = start.drawn and n * k * d >= LONG and n >= ROWS_A_COLUMN * d
-    momentum = Momentum() if free else None
+    momentum = Momentum() if start.drawn and pays(problem.rows, k) else None
     centroids, first = problem.begin_iterating(start.centroids, limits)
     for n_iter in range(first, limits.max_iter + 1):
         step = iterated(problem, centroids, watched)
@@ -419,6 +417,12 @@ def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
         means, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged, stopped,
         too_few,
     )  # fmt: skip
+
+
+def pays(rows: Rows, k: int) -> bool:
+    """Whether momentum does. Of directions the means are no minimum of what it goes down."""
+    long = rows.n * k * rows.d >= LONG
+    return long and rows.n >= ROWS_A_COLUMN * rows.d and rows.norms is None
 
 
 def iterated(problem: Problem, centroids: np.ndarray, watched: bool) -> Iteration:

@@ -153,8 +153,10 @@ def test_inertias_never_rise_whatever_the_start(monkeypatch):
     poor = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1030.0, 1030.0]])
     start_from = {3: X[[0, 500, 1500]], 4: poor}
     monkeypatch.setattr(Coarse, "improved", lambda self, start, limits: start_from[len(start)])
-    three, four = inertias_of(elbow(X, [3, 4], 0))
+    curve = elbow(X, [3, 4], 0)
+    three, four = inertias_of(curve)
     assert four < three < kmeans(X, 4, init=poor).inertia
+    assert curve.results[1].run_inertias.tolist() == [four]
 
 
 def test_rows_that_go_first_may_have_no_weight():

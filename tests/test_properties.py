@@ -311,13 +311,19 @@ def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
     assert given.n_iter == watched.n_iter == lloyds.n_iter
 
 
-@pytest.mark.parametrize("seed", [6, 36, 98])
-def test_the_inertia_never_rises_with_momentum(monkeypatch, seed):
-    """Steps too far: one that any check tells, one that weights tell, one that means do."""
+@pytest.mark.parametrize(
+    ("seed", "metric"), [(6, "euclidean"), (36, "euclidean"), (98, "euclidean"), (13, "cosine")]
+)
+def test_the_inertia_never_rises_with_momentum(monkeypatch, seed, metric):
+    """Steps too far: one that any check tells, one that weights tell, one that means do; and what
+    would be one, did directions have momentum."""
     monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
     rng = np.random.default_rng(seed)
     X, weight, inertias = rng.normal(size=(5000, 3)), 10 ** rng.normal(size=5000), []
-    kmeans(X, 20, seed, sample_weight=weight, callback=lambda p: inertias.append(p.inertia))
+    kmeans(
+        X, 20, seed, sample_weight=weight, metric=metric,
+        callback=lambda p: inertias.append(p.inertia),
+    )  # fmt: skip
     assert (np.diff(inertias) <= 1e-13 * inertias[0]).all()
 
 
