@@ -45,7 +45,7 @@ READING = 16  # products, at least, that take as long as reading an element of a
 # third of them distinct); down to here in a whole run with its seeding: 1.8 times as fast.
 REPEATS_FROM_ROWS, REPEATS_FROM_K = 1 << 16, 8
 ROUNDED = 1e-15  # by which a coordinate of the same direction may differ
-NONE, NO_RESIDUALS = np.empty(0, dtype=np.intp), np.empty((0, 2))
+NONE = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,6 @@ class Start(NamedTuple):
     centroids: np.ndarray  # (k, d) float64
     labels: np.ndarray | None = None  # (n,) int32, of the nearest centroids, where known
     drawn: bool = False  # and not given: the run may take a shorter way than Lloyd's
-
-
-class Iteration(NamedTuple):
-    """What an iteration found."""
-
-    changed: int  # rows, of those that are computed with
-    inertia: float  # at its labels, before the update, where watched
-    means: np.ndarray  # (k, d)
-    residuals: np.ndarray  # of the means (k, .), where no row changed
-    too_few: bool  # whether clusters had to stay empty
 
 
 @dataclass
@@ -387,26 +377,26 @@ def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     k = len(start.centroids)
     problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
-    momentum = Momentum() if start.drawn and pays(problem.rows, k) else None
+    free = start.drawn and pays(problem.rows, k)
+    momentum = Momentum(problem.reference) if free else None
     centroids, first = problem.begin_iterating(start.centroids, limits)
     for n_iter in range(first, limits.max_iter + 1):
-        step = iterated(problem, centroids, watched)
-        if momentum and momentum.overshot(centroids, step.means, problem.mass):
-            centroids = momentum.back()
-            step = iterated(problem, centroids, watched)
-        changed, means = step.changed, step.means
-        too_few = step.too_few if changed else too_few
+        centroids, inertia, moving = assigned(problem, centroids, momentum, watched)
+        if moving:
+            means, too_few = updated(problem, centroids)
+        else:
+            means, residuals = problem.rebuilt(centroids)
         shift = shift_between(centroids, means) if watched or limits.shift else math.inf
-        progress = (run, n_iter, problem.rows_changed, shift, step.inertia)
+        progress = (run, n_iter, problem.rows_changed, shift, inertia)
         stopped = told_to_stop(limits, *progress, limits.n_init, limits.max_iter)
-        fixed = not changed and means is centroids
+        fixed = not moving and means is centroids
         if stopped or 0 < limits.shift >= shift:
             break
-        if not changed and (fixed or not problem.assign(means)):
+        if not moving and (fixed or not problem.assign(means)):
             break
-        centroids = momentum.beyond(centroids, means) if momentum and changed else means
-    converged = not stopped and (problem.changed == 0 or 0 < limits.shift >= shift)
-    residuals = step.residuals
+        centroids = momentum.beyond(centroids, means) if momentum and moving else means
+    settled = not moving and problem.changed == 0
+    converged = not stopped and (settled or 0 < limits.shift >= shift)
     if not fixed:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
@@ -419,21 +409,26 @@ def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     )  # fmt: skip
 
 
+def assigned(
+    problem: Problem, centroids: np.ndarray, momentum: Momentum | None, watched: bool
+) -> tuple[np.ndarray, float, bool]:
+    """Assign every row, to the means before instead if momentum went too far. Returns to which
+    centroids; the inertia, where watched; and whether the run goes on: from a step beyond the means
+    it does, though no label changed."""
+    changed = problem.assign(centroids, measure=watched)
+    inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
+    if momentum is None:
+        return centroids, inertia, changed > 0
+    moving = changed > 0 or momentum.steps > 0
+    if momentum.overshot(centroids, *problem.means(centroids), problem.mass):
+        return assigned(problem, momentum.back(), momentum, watched)[:2] + (True,)
+    return centroids, inertia, moving
+
+
 def pays(rows: Rows, k: int) -> bool:
     """Whether momentum does. Of directions the means are no minimum of what it goes down."""
     long = rows.n * k * rows.d >= LONG
     return long and rows.n >= ROWS_A_COLUMN * rows.d and rows.norms is None
-
-
-def iterated(problem: Problem, centroids: np.ndarray, watched: bool) -> Iteration:
-    """Assignment and update."""
-    changed = problem.assign(centroids, measure=watched)
-    inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
-    if changed:
-        means, too_few = updated(problem, centroids)
-        return Iteration(changed, inertia, means, NO_RESIDUALS, too_few)
-    means, residuals = problem.rebuilt(centroids)
-    return Iteration(changed, inertia, means, residuals, False)
 
 
 def reassigned(problem: Problem, run: Run, centroids: np.ndarray) -> Run:

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+ROUNDED = 1e-15  # of the inertia between clusters, by which that within is out
+
 
 class Momentum:
     """Nesterov's steps ("A method for solving the convex programming problem with convergence rate
@@ -18,38 +20,45 @@ class Momentum:
     back then, so that the inertia never rises.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: np.ndarray) -> None:
+        self.origin = origin  # (d,) near most rows
         self.means: np.ndarray | None = None  # of the last iteration, (k, d)
         self.steps = 0
+        self.pause, self.next_pause = 0, 1  # iterations without, after a step too far
         self.inertia = math.inf
+        self.emptied = False
 
-    def overshot(self, centroids: np.ndarray, means: np.ndarray, mass: np.ndarray) -> bool:
-        """Whether the inertia has risen with the step to these centroids (k, d), whose clusters
-        have these means and masses (k,)."""
-        if self.means is None:
-            self.origin = means[0]
+    def overshot(
+        self, centroids: np.ndarray, means: np.ndarray, empty: np.ndarray, mass: np.ndarray
+    ) -> bool:
+        """Whether the step to these centroids (k, d) may have raised the inertia; their clusters
+        have these means, some of them are empty, and these masses (k,)."""
         # Less that of all rows about the origin, which is the same in each iteration.
-        squares = np.square(centroids - means).sum(axis=1)
-        squares -= np.square(means - self.origin).sum(axis=1)
-        inertia = float((mass * squares).sum())
-        if self.steps and inertia > self.inertia:
+        between = mass * np.square(means - self.origin).sum(axis=1)
+        inertia = float((mass * np.square(centroids - means).sum(axis=1) - between).sum())
+        if self.steps and inertia > self.inertia - ROUNDED * float(between.sum()):
             return True
-        self.inertia = inertia
+        self.inertia, self.emptied = inertia, len(empty) > 0
         return False
 
     def back(self) -> np.ndarray:
         """Where to go instead."""
         assert self.means is not None
         self.steps = 0
+        self.pause, self.next_pause = self.next_pause, 2 * self.next_pause
         return self.means
 
     def beyond(self, centroids: np.ndarray, means: np.ndarray) -> np.ndarray:
         """Where to go next."""
         before, self.means = self.means, means
-        if before is None:
+        if self.emptied:  # and filled: the next mean may be anywhere
+            self.means = None
+        self.steps += 1
+        if before is None or self.emptied or self.pause:
+            self.steps, self.pause = 0, max(0, self.pause - 1)
             return means
         move = means - before
-        leads_back = ((means - centroids) * move).sum() < 0
-        self.steps = 0 if leads_back else self.steps + 1
+        if ((means - centroids) * move).sum() <= 0:
+            self.steps = 0
         # Nesterov's 3 in the place of 1 takes 5 to 10 % more iterations.
         return means + self.steps / (self.steps + 1) * move if self.steps else means

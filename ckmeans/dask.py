@@ -275,7 +275,10 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         ]
         if smaller:
             starts[0] = extended(drawn, smaller.centroids, k)
-        runs = [lloyd(problem, Start(x, drawn=True), limits, i) for i, x in enumerate(starts)]
+        runs = [
+            lloyd(problem, Start(x, drawn=i > 0 or not smaller), limits, i)
+            for i, x in enumerate(starts)
+        ]
         smaller = min(runs, key=inertia_of)
         if smaller.too_few_points:
             warn_of_empty(smaller.sizes)

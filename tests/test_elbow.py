@@ -181,4 +181,4 @@ def steps_to_fixed_point(momentum):
 
 def test_momentum_takes_fewer_steps():
     assert steps_to_fixed_point(None) == 1376
-    assert steps_to_fixed_point(Momentum()) < 1376 / 4
+    assert steps_to_fixed_point(Momentum(np.zeros(2))) < 1376 / 4

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from ckmeans import elbow, kmeans
+from ckmeans import ConvergenceWarning, elbow, kmeans
 from ckmeans._iterate import SMALL, Limits, Start, lloyd, problem_of
 from ckmeans._plus_plus import seeds
 from ckmeans._rows import Rows
@@ -325,6 +325,49 @@ def test_the_inertia_never_rises_with_momentum(monkeypatch, seed, metric):
         callback=lambda p: inertias.append(p.inertia),
     )  # fmt: skip
     assert (np.diff(inertias) <= 1e-13 * inertias[0]).all()
+
+
+def watched(X, k, seed, **options):
+    inertias = []
+    result = kmeans(X, k, seed, callback=lambda p: inertias.append(p.inertia), **options)
+    rises = np.diff(inertias) > 1e-13 * np.array(inertias[:-1])
+    return result, np.flatnonzero(rises)
+
+
+def test_the_inertia_does_not_rise_after_emptied_clusters_were_filled():
+    X = np.random.default_rng(148).normal(size=(3000, 1))
+    assert not watched(X, 1434, 149, init="random", max_iter=100)[1].size
+
+
+def test_the_inertia_does_not_rise_where_digits_do_not_tell():
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(60_000, 2))
+    X[:4] = 1e7 * rng.normal(size=(4, 2))
+    assert not watched(X, 40, 4)[1].size
+
+
+def test_clusters_emptied_by_momentum_are_filled(monkeypatch):
+    """A step beyond the means changes no label here, and the means behind it do."""
+    for name in ("LONG", "SMALL", "ROWS_A_COLUMN"):
+        monkeypatch.setattr(f"ckmeans._iterate.{name}", 0)
+    rng = np.random.default_rng(77700)
+    n, d = int(rng.integers(6, 40)), int(rng.integers(1, 3))
+    k = int(rng.integers(3, n // 2 + 1))
+    X = rng.normal(size=(n, d)) * 10.0 ** rng.integers(-2, 3, (n, 1))
+    result, rises = watched(
+        X, k, 77701, init="random", sample_weight=10.0 ** (rng.normal(size=n) * 2)
+    )
+    assert (n, k) == (26, 10) and result.sizes.all() and not rises.size
+
+
+def test_too_few_distinct_rows_are_told_with_momentum_too(monkeypatch):
+    for name in ("LONG", "SMALL", "ROWS_A_COLUMN"):
+        monkeypatch.setattr(f"ckmeans._iterate.{name}", 0)
+    tenths = 1e6 + np.arange(10) / 10
+    for seed in range(10):
+        X = np.random.default_rng(seed).choice(tenths, (121, 1))
+        with pytest.warns(ConvergenceWarning, match="fewer distinct rows"):
+            assert np.count_nonzero(kmeans(X, 12, seed, init="random").sizes) == 10
 
 
 # --- Larger problems ---
