@@ -20,7 +20,7 @@ from ckmeans import _validation as valid
 from ckmeans._bounds import PLAIN, Sweep
 from ckmeans._iterate import Problem
 from ckmeans._results import nearest_labels, own_distances2
-from ckmeans._rows import Rows
+from ckmeans._rows import Rows, mean_variance
 
 
 class Chunk(NamedTuple):
@@ -172,11 +172,7 @@ class ChunkedRows:
 
     def mean_variance(self) -> float:
         """Mean of the columns' variances, which weights do not enter."""
-        mean = self.middle()[None]
-        for _ in range(2):
-            totals = self.chunks.reduced(spread, added, mean)
-            mean = mean + totals[:, :-2] / self.n
-        return float(totals[0, -1]) / (self.n * self.d)
+        return mean_variance(self.chunks.reduced(spread, added, self.middle()[None]))
 
     def original(self, centroids: np.ndarray) -> np.ndarray:
         return centroids

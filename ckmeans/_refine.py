@@ -42,7 +42,7 @@ def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
             depth -= 1
     if best is run:
         return replace(run, n_iter=n_iter)
-    final = lloyd(problem, Start(best.centroids, drawn=True), limits, 0)
+    final = lloyd(problem, Start(best.centroids), limits, 0)
     return replace(min(run, final, key=inertia_of), n_iter=n_iter + final.n_iter)
 
 

@@ -11,7 +11,6 @@ from ckmeans import _lloyd, _team
 from ckmeans._source import Source
 
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
-DIGITS_LEFT = 1e-3  # of squares about a point, at least, where those about the mean follow
 PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more than it saves
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -21,6 +20,13 @@ def directions(points: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     largest = np.abs(points).max(axis=1, keepdims=True)
     scaled = np.divide(points, largest, out=np.array(otherwise), where=largest > 0)
     return scaled / np.where(largest > 0, np.linalg.norm(scaled, axis=1, keepdims=True), 1.0)
+
+
+def mean_variance(totals: np.ndarray) -> float:
+    """Mean of the columns' variances of n rows, by their sums (1, d + 2) of x - point, of 1 and of
+    |x - point|^2. Of a point with a row or more on either side no more than log10(n) digits go."""
+    offset, n, squares = totals[0, :-2], totals[0, -2], totals[0, -1]
+    return float(max(squares / n - np.square(offset / n).sum(), 0.0) / len(offset))
 
 
 class Rows:
@@ -130,18 +136,10 @@ class Rows:
     def mean_variance(self) -> float:
         """Mean of the columns' variances."""
         labels = np.zeros(self.block_rows, dtype=np.int32)
-        about = self.middle()[None]
-        for _ in range(2):  # about a point near most rows; and if it is far from the mean, that
-            totals = np.zeros((1, self.d + 2))
-            for _, block in self.blocks():
-                _lloyd.accumulate(block, about, None, labels[: len(block)], totals)
-            offset = totals[:, :-2] / self.n
-            squares = float(totals[0, -1])
-            variance = squares - self.n * float(np.square(offset).sum())
-            if variance >= DIGITS_LEFT * squares:
-                break
-            about = about + offset
-        return max(variance, 0.0) / (self.n * self.d)
+        point, totals = self.middle()[None], np.zeros((1, self.d + 2))
+        for _, block in self.blocks():
+            _lloyd.accumulate(block, point, None, labels[: len(block)], totals)
+        return mean_variance(totals)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each column."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ckmeans import ConvergenceWarning, elbow, kmeans
 from ckmeans._elbow import knee_of
+from ckmeans._rows import Rows
 from ckmeans.datasets import xclara
 
 DTYPES = (np.float32, np.float64, np.uint8, np.int16, np.int64, np.float16, bool, ">f8")
@@ -262,3 +263,13 @@ def test_bits_do_not_depend_on_a_callback(max_iter, tol, weighted):
             unwatched = kmeans(X, 6, 0, init=init, **options)
             watched = kmeans(X, 6, 0, init=init, callback=lambda progress: None, **options)
             oracle.assert_same_bits(unwatched, watched)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("outlying", [(), (0, 500, 999)])
+def test_the_variance_that_tol_is_a_share_of(offset, outlying):
+    """Also where the rows that a point near all is made of lie far from the others."""
+    X = np.random.default_rng(0).normal(size=(1000, 4)) * [1, 2, 3, 4] + offset
+    X[list(outlying)] += 1e6
+    assert Rows(X).mean_variance() == pytest.approx(X.var(axis=0).mean(), rel=1e-7)
+    assert Rows(np.full((10, 3), 0.1)).mean_variance() == 0
