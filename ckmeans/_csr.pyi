@@ -51,12 +51,13 @@ class Csr:
 
 @final
 class Candidates:
-    def __new__(cls, rows: Csr, most: int) -> Self: ...
+    segment_rows: int
+    n_segments: int
+    def __new__(cls, rows: Csr) -> Self: ...
     def aim(self, points: NDArray[np.int64]) -> None: ...
     def gains(
         self,
-        first: int,
-        last: int,
+        segment: int,
         nearest: NDArray[np.float64],
         weight: NDArray[np.float64] | None,
         squares: NDArray[np.float64],

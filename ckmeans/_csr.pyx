@@ -18,9 +18,9 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ckmeans._lloyd cimport (
-    CKM_SPARSE_WIDTH, ckm_csr, ckm_drifts_f32, filter_rows, sparse_error, sparse_move,
-    sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
-    sparse_shared, sparse_squares,
+    CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
+    sparse_error, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
+    sparse_scores, sparse_squares,
 )
 from ckmeans._threads cimport next_of, spare
 
@@ -33,7 +33,6 @@ cdef enum:
     C_BOUND = 3
     C_FILTER
     ROWS = 512                    # assigned at once
-    COMPARED = 64                 # with candidates at once
     LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many
 
 cdef struct Row:
@@ -317,91 +316,82 @@ cdef class Csr:
 
 @cython.final
 cdef class Candidates:
-    """Rows as points for a step of greedy k-means++. They share few columns with most rows: so
-    their elements lie side by side in a panel that stays in the L1 cache, behind a row of zeros for
-    all other columns (a step of 20k rows of 100 elements 4.1 to 2.0 ms)."""
+    """Rows as points for a step of greedy k-means++. They share few columns with most rows: so the
+    elements are listed by column, those of a segment of rows at a time, and only the columns of a
+    point are looked at (a step of 20k rows of 100 elements 2.4 to 0.8 ms)."""
     cdef Csr rows
-    cdef Py_ssize_t n_panels, panel_rows
-    cdef int32_t[::1] places          # (d,) where a column's elements lie in each panel; or 0
-    cdef double[::1] memory           # (n_panels, panel_rows, CKM_SPARSE_WIDTH), less to align it
+    cdef readonly Py_ssize_t segment_rows, n_segments
+    cdef int64_t[:, ::1] begins       # (n_segments, d + 2) where a column's elements begin
+    cdef int32_t[::1] row_view        # (number of elements,) their rows within the segment
+    cdef object listed                # their values
+    cdef void* listed_at
+    cdef unsigned char[::1] is_listed  # (n_segments,)
     cdef const int64_t[::1] points
-    cdef double[::1] lengths2         # (t,) their squared lengths
 
-    def __cinit__(self, Csr rows, Py_ssize_t most):
-        """most: how many points at once."""
+    def __cinit__(self, Csr rows):
+        # Smaller segments are listed faster, being in the L2 cache, but lists become short: of 2M
+        # elements 16 segments take 1.5 times as long to look at as 8, and 4 as long to list. And
+        # 2^25 elements take a third of a second, for which an interrupt has to wait.
+        cdef Py_ssize_t n = rows.n, elements = len(rows.values)
+        cdef Py_ssize_t most = max(2, min(16, elements // max(1 << 18, 16 * rows.d)),
+                                   elements // (1 << 25))
+        cdef uintptr_t address
         self.rows = rows
-        self.n_panels = (most + CKM_SPARSE_WIDTH - 1) // CKM_SPARSE_WIDTH
-        self.panel_rows = 1 + min(rows.d, most * rows.longest)
-        self.places = np.zeros(rows.d, np.int32)
-        self.memory = np.zeros(self.n_panels * self.panel_rows * CKM_SPARSE_WIDTH + 8)
-        self.points, self.lengths2 = np.empty(0, np.int64), np.empty(most)
-
-    cdef double* panel(self, Py_ssize_t g) noexcept nogil:
-        cdef uintptr_t first = (<uintptr_t> &self.memory[0] + 63) // 64 * 64
-        return <double*> first + g * self.panel_rows * CKM_SPARSE_WIDTH
+        self.segment_rows = (n + most - 1) // most
+        self.n_segments = (n + self.segment_rows - 1) // self.segment_rows
+        self.begins = np.empty((self.n_segments, rows.d + 2), np.int64)
+        self.row_view = np.empty(elements + 1, np.int32)
+        self.listed = np.empty_like(rows.values)
+        address = self.listed.__array_interface__["data"][0]
+        self.listed_at = <void*> address
+        self.is_listed = np.zeros(self.n_segments, np.uint8)
 
     def aim(self, const int64_t[::1] points):
         """Choose the points: rows."""
-        cdef Py_ssize_t q, t, g, at, used = 1, width = CKM_SPARSE_WIDTH
-        cdef Scratch s = Scratch(self.rows.longest, 1)
-        cdef int32_t* place
-        cdef Row row
-        with nogil:
-            for q in range(self.points.shape[0]):
-                row = row_of(&self.rows.c, self.points[q], s)
-                for t in range(row.m):
-                    self.places[row.columns[t]] = 0
-            for q in range(points.shape[0]):
-                row = row_of(&self.rows.c, points[q], s)
-                for t in range(row.m):
-                    place = &self.places[row.columns[t]]
-                    if place[0] == 0:
-                        place[0] = <int32_t> used
-                        used += 1
-                        for g in range(self.n_panels):
-                            memset(self.panel(g) + place[0] * width, 0, width * sizeof(double))
-                    at = place[0] * width + q % width
-                    self.panel(q // width)[at] = row.values[t]
-                self.lengths2[q] = self.rows.norm2_view[points[q]]
         self.points = points
 
     def gains(
         self,
-        Py_ssize_t first, Py_ssize_t last,
+        Py_ssize_t segment,
         const double[::1] nearest,             # in   (n,) squared distances so far
         weight,                                # in   (n,) float64 or None
-        double[:, ::1] squares,                # out  (n, t) to the points: rows first..last-1
+        double[:, ::1] squares,                # out  (t, n) to the points: those of the segment
         double[::1] gains,                     # out  (t,) what each would take from `nearest`
     ):
-        """Look at the points as centroids. A row's squared distance to itself is exactly 0: its
-        product and its length are the same sum."""
-        cdef const ckm_csr* X = &self.rows.c
-        cdef Py_ssize_t i, j, g, m, begin, end, t = self.points.shape[0]
-        cdef double[COMPARED * CKM_SPARSE_WIDTH] products
+        """Look at the points as centroids, in a segment of rows that no other thread looks at. A
+        row's squared distance to itself is exactly 0: its product and its length are the same
+        sum."""
+        cdef const double* norms2 = self.rows.c.norms2
+        cdef Py_ssize_t i, j, first = segment * self.segment_rows
+        cdef Py_ssize_t last = min(self.rows.n, first + self.segment_rows)
         cdef const double[::1] w
         cdef bint weighted = weight is not None
-        cdef double square, norm2, near, mass
+        cdef double square, length2, gain, total
         if weighted:
             w = weight
         with nogil:
-            for j in range(t):
-                gains[j] = 0.0
-            while first < last:
-                m = min(<Py_ssize_t> COMPARED, last - first)
-                for g in range((t + CKM_SPARSE_WIDTH - 1) // CKM_SPARSE_WIDTH):
-                    sparse_shared(X, first, m, &self.places[0], self.panel(g), products)
-                    begin = g * CKM_SPARSE_WIDTH
-                    end = min(t, begin + CKM_SPARSE_WIDTH)
-                    for i in range(m):
-                        norm2, near = X.norms2[first + i], nearest[first + i]
-                        mass = w[first + i] if weighted else 1.0
-                        for j in range(begin, end):
-                            square = norm2 + self.lengths2[j]
-                            square -= 2 * products[i * CKM_SPARSE_WIDTH + j - begin]
-                            square = max(0.0, square)
-                            squares[first + i, j] = square
-                            gains[j] += mass * max(0.0, near - square)
-                first += m
+            for j in range(self.points.shape[0]):
+                self.multiply(segment, first, last, self.points[j], &squares[j, first])
+                length2, total = norms2[self.points[j]], 0.0
+                for i in range(first, last):
+                    square = max(0.0, norms2[i] + length2 - 2 * squares[j, i])
+                    squares[j, i] = square
+                    gain = max(0.0, nearest[i] - square)
+                    total += w[i] * gain if weighted else gain
+                gains[j] = total
+
+    cdef void multiply(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Py_ssize_t point,
+        double* products,
+    ) noexcept nogil:
+        """Products of rows first..last-1 with a point, each added in the order of its columns."""
+        cdef const ckm_csr* X = &self.rows.c
+        cdef int64_t* begins = &self.begins[segment, 0]
+        if not self.is_listed[segment]:
+            self.is_listed[segment] = 1
+            list_by_column(X, first, last, self.rows.d, begins, &self.row_view[0], self.listed_at)
+        memset(products, 0, (last - first) * sizeof(double))
+        add_products(X, point, begins, &self.row_view[0], self.listed_at, products)
 
 
 def plain_norms2(const double[:, ::1] centroids):

@@ -165,8 +165,10 @@ cdef extern from "_tiles/tiles.h" nogil:
                                   float* upper, float* lower, int32_t* undecided)
     void ckm_sparse_scores(const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores)
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
-    void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
-                           const int32_t* places, const double* panel, double* products)
+    void ckm_list_by_column(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, Py_ssize_t d,
+                            int64_t* begins, int32_t* rows, void* values)
+    void ckm_add_products(const ckm_csr* X, Py_ssize_t point, const int64_t* begins,
+                          const int32_t* rows, const void* values, double* products)
     void ckm_sparse_move(const ckm_csr* X, Py_ssize_t d, const double* weight,
                          const int32_t* before, const int32_t* after, Py_ssize_t first,
                          Py_ssize_t last, double* totals)
@@ -560,11 +562,18 @@ cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) n
     return ckm_sparse_error(X, row, packed)
 
 
-cdef void sparse_shared(
-    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
-    const double* panel, double* products,
+cdef void list_by_column(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, Py_ssize_t d, int64_t* begins,
+    int32_t* rows, void* values,
 ) noexcept nogil:
-    ckm_sparse_shared(X, first, count, places, panel, products)
+    ckm_list_by_column(X, first, last, d, begins, rows, values)
+
+
+cdef void add_products(
+    const ckm_csr* X, Py_ssize_t point, const int64_t* begins, const int32_t* rows,
+    const void* values, double* products,
+) noexcept nogil:
+    ckm_add_products(X, point, begins, rows, values, products)
 
 
 cdef void sparse_move(

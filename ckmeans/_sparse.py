@@ -261,13 +261,12 @@ class SparseSeeding:
         self, rows: SparseRows, weight: np.ndarray | None, k: int, n_candidates: int
     ) -> None:
         self.csr, self.weight = rows.csr, weight
-        self.segment_rows = -(-rows.n // 16)
-        self.n_segments = -(-rows.n // self.segment_rows)
+        self.candidates = Candidates(rows.csr)
+        self.n_segments = self.candidates.n_segments
         self.centroids = np.zeros((k, rows.d))
         self.nearest = np.full(rows.n, np.inf)
-        self.squares = np.empty((rows.n, n_candidates))
+        self.squares = np.empty((n_candidates, rows.n))
         self.gains = np.empty((self.n_segments, n_candidates))
-        self.candidates = Candidates(rows.csr, n_candidates)
         self.points = np.empty(0, dtype=np.int64)
         self.reached = 0
 
@@ -287,8 +286,6 @@ class SparseSeeding:
     def begin(self, uniform: float) -> None:
         chances = np.ones(len(self.nearest)) if self.weight is None else self.weight
         self._aim(self._drawn(np.array([uniform]), chances))
-        for segment in range(self.n_segments):
-            self.measure(segment)
         self.place = 0
 
     def begun(self) -> None:
@@ -307,15 +304,10 @@ class SparseSeeding:
         self._aim(points)
         return True
 
-    def _rows_of(self, segment: int) -> tuple[int, int]:
-        first = segment * self.segment_rows
-        return first, min(len(self.nearest), first + self.segment_rows)
-
     def measure(self, segment: int) -> None:
         """What the candidates gain in a segment of rows."""
-        first, last = self._rows_of(segment)
         self.candidates.gains(
-            first, last, self.nearest, self.weight, self.squares, self.gains[segment]
+            segment, self.nearest, self.weight, self.squares, self.gains[segment]
         )
 
     def pick(self) -> None:
@@ -323,9 +315,12 @@ class SparseSeeding:
         self.place = int(self.gains[:, : len(self.points)].sum(axis=0).argmax())
 
     def settle(self, segment: int) -> None:
-        """Lower the distances of a segment by the new centroid."""
-        part = slice(*self._rows_of(segment))
-        np.minimum(self.nearest[part], self.squares[part, self.place], out=self.nearest[part])
+        """Lower the distances of a segment by the new centroid; the first comes unmeasured."""
+        if self.reached == 0:
+            self.measure(segment)
+        size = self.candidates.segment_rows
+        part = slice(segment * size, (segment + 1) * size)
+        np.minimum(self.nearest[part], self.squares[self.place, part], out=self.nearest[part])
 
     def advance(self) -> None:
         self._take()

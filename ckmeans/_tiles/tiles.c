@@ -14,6 +14,7 @@
 #define UNROLL_4 _Pragma("GCC unroll 4")
 #define prefetch(address) __builtin_prefetch((const void *)(address), 0, 2)
 #define prefetch_near(address) __builtin_prefetch((const void *)(address), 0, 3)
+#define prefetch_write(address) __builtin_prefetch((const void *)(address), 1, 3)
 #define popcount(bits) __builtin_popcount(bits)
 #define lowest_bit(bits) __builtin_ctz(bits)
 #else
@@ -23,6 +24,7 @@
 #define UNROLL_4
 #define prefetch(address) ((void)(address))
 #define prefetch_near(address) ((void)(address))
+#define prefetch_write(address) ((void)(address))
 INLINE int popcount(unsigned bits) { return bits & 1; } /* one lane there, hence one bit */
 INLINE int lowest_bit(unsigned bits)
 {
@@ -41,6 +43,7 @@ INLINE int lowest_bit(unsigned bits)
 
 #include "csr.h"
 #include "layout.h"
+#include "columns.h"
 
 /* How a tile was scored: by kernel.h, half expanded or by differences, or by screen.h. */
 enum { EXPANDED, DIRECT, SCREENED };
@@ -123,8 +126,6 @@ typedef struct {
                          int32_t *, float *, float *, int32_t *);
     void (*scores)(const ckm_csr *, ptrdiff_t, const void *, double *);
     double (*error)(const ckm_csr *, ptrdiff_t, const void *);
-    void (*shared)(const ckm_csr *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,
-                   double *);
     void (*squares)(const double *, const int32_t *, ptrdiff_t, const double *, double *,
                     double *);
 } table_sparse;
@@ -602,12 +603,6 @@ void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, doub
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed)
 {
     return sparse_table(*(const ptrdiff_t *)packed)->error(X, row, packed);
-}
-
-void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
-                       const double *panel, double *products)
-{
-    chosen->sparse->shared(X, first, count, places, panel, products);
 }
 
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
