@@ -26,7 +26,9 @@ from ckmeans._lloyd cimport (
     rounded_packed_size, rounded_size, sort_open_rows,
 )
 from ckmeans._source cimport Source, ckm_source
-from ckmeans._threads cimport next_of, spare
+from ckmeans._threads cimport (
+    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+)
 
 # Take the labels as they are; assign all; the same by integers; and set bounds; assign what bounds
 # leave open.
@@ -478,8 +480,8 @@ cdef class Sweep:
     x - c over each cluster: as exact far from the origin as for centred data.
     """
     cdef Plan plan
-    cdef bint single, measured, rounded
-    cdef int32_t begun                # segments
+    cdef bint single, measured, rounded, adding
+    cdef Pass one                     # over the segments
     cdef readonly Py_ssize_t segment_rows, n_segments
     cdef Py_ssize_t bounds_bytes, room
     cdef readonly object labels       # (n,) int32
@@ -745,17 +747,42 @@ cdef class Sweep:
                     self.gap[j] = sqrt(bounds2[1, j]) / 2 * inward
         return 0
 
-    def assign_rest(self):
-        """Assign the segments that no thread has begun since the last aim()."""
+    def open(self, bint adding):
+        """Let threads assign the segments, or add them to the residuals."""
+        self.adding = adding
+        open_pass(&self.one, self.n_segments)
+
+    def work(self):
+        """Do segments that no thread has begun, and wait for the others."""
         cdef Scratch scratch = self.scratch()
-        cdef Py_ssize_t segment, size = self.segment_rows
         with nogil:
-            segment = next_of(&self.begun)
-            while segment < self.n_segments:
-                self.sweep_segment(segment, segment * size, min(self.plan.n, (segment + 1) * size),
-                                   &scratch.work)
-                segment = next_of(&self.begun)
+            self.do_segments(&scratch.work)
+            wait_for_all(&self.one)
         self.scratches.append(scratch)
+
+    def attend(self):
+        """Do segments of one pass after another, until none comes soon or that is forbidden."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            while comes(&self.one):
+                self.do_segments(&scratch.work)
+        self.scratches.append(scratch)
+
+    def dismiss(self, bint ended):
+        """Let no thread wait for another pass."""
+        store(&self.one.dismissed, ended)
+
+    cdef void do_segments(self, Work* w) noexcept nogil:
+        cdef Py_ssize_t first, last, segment = take_segment(&self.one)
+        while segment >= 0:
+            first = segment * self.segment_rows
+            last = min(self.plan.n, first + self.segment_rows)
+            if self.adding:
+                self.add_segment(segment, first, last, w)
+            else:
+                self.sweep_segment(segment, first, last, w)
+            next_of(&self.one.done)
+            segment = take_segment(&self.one)
 
     def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Assign rows first..last-1 of a segment and move those that change.
@@ -791,7 +818,6 @@ cdef class Sweep:
         """Prepare add(); the bounds stay those of the last assignment."""
         cdef Plan* p = &self.plan
         self.kept = (self.kept[0], self.kept[1], centroids)
-        self.begun = 0
         p.centroids = &centroids[0, 0]
         if self.residues is None:
             self.residues = np.zeros(self.n_segments * p.k * (p.d + 2))
@@ -801,18 +827,6 @@ cdef class Sweep:
         cdef Scratch scratch = self.scratch()
         with nogil:
             self.add_segment(segment, first, last, &scratch.work)
-        self.scratches.append(scratch)
-
-    def add_rest(self):
-        """Add the segments that no thread has begun since the last aim_residuals()."""
-        cdef Scratch scratch = self.scratch()
-        cdef Py_ssize_t segment, size = self.segment_rows
-        with nogil:
-            segment = next_of(&self.begun)
-            while segment < self.n_segments:
-                self.add_segment(segment, segment * size, min(self.plan.n, (segment + 1) * size),
-                                 &scratch.work)
-                segment = next_of(&self.begun)
         self.scratches.append(scratch)
 
     cdef void add_segment(

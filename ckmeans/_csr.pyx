@@ -22,7 +22,9 @@ from ckmeans._lloyd cimport (
     sparse_error, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
     sparse_scores, sparse_squares,
 )
-from ckmeans._threads cimport next_of, spare
+from ckmeans._threads cimport (
+    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+)
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
 # columns that do not ascend.
@@ -440,7 +442,7 @@ cdef class CsrSweep:
     cdef Csr rows
     cdef ckm_drifts_f32 drifts
     cdef readonly Py_ssize_t segment_rows, n_segments
-    cdef int32_t begun                # segments
+    cdef Pass one                     # over the segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
     cdef object weight, bounds_at, centroids
@@ -500,7 +502,6 @@ cdef class CsrSweep:
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
         self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
-        self.begun = 0
         if mode == C_FILTER:
             self.measure_moves(centroids, self.bounds_at)
         with nogil:
@@ -552,17 +553,36 @@ cdef class CsrSweep:
             self.sweep_segment(segment, first, last, s)
         self.scratches.append(s)
 
-    def assign_rest(self):
-        """Assign the segments that no thread has begun since the last aim()."""
+    def open(self, bint adding):
+        """Let threads assign the segments; there is nothing else to do with them."""
+        open_pass(&self.one, self.n_segments)
+
+    def work(self):
+        """Do segments that no thread has begun, and wait for the others."""
         cdef Scratch s = self.scratch()
-        cdef Py_ssize_t segment, size = self.segment_rows
         with nogil:
-            segment = next_of(&self.begun)
-            while segment < self.n_segments:
-                self.sweep_segment(segment, segment * size,
-                                   min(self.rows.c.n, (segment + 1) * size), s)
-                segment = next_of(&self.begun)
+            self.do_segments(s)
+            wait_for_all(&self.one)
         self.scratches.append(s)
+
+    def attend(self):
+        """Do segments of one pass after another, until none comes soon or that is forbidden."""
+        cdef Scratch s = self.scratch()
+        with nogil:
+            while comes(&self.one):
+                self.do_segments(s)
+        self.scratches.append(s)
+
+    def dismiss(self, bint ended):
+        """Let no thread wait for another pass."""
+        store(&self.one.dismissed, ended)
+
+    cdef void do_segments(self, Scratch s) noexcept nogil:
+        cdef Py_ssize_t segment = take_segment(&self.one)
+        while segment >= 0:
+            self.sweep_segment(segment, segment * self.segment_rows, self.end_of(segment), s)
+            next_of(&self.one.done)
+            segment = take_segment(&self.one)
 
     cdef void sweep_segment(
         self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Scratch s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ AT_ONCE = 1000  # small iterations between looks at pending signals
 # not ask whether they are, so that dense and sparse rows have the same result.
 LONG = 1 << 22  # products in an iteration from which drawn starts have it
 ROWS_A_COLUMN = 2  # and so many
-PARALLEL = 1 << 22  # products in an iteration; with fewer, a second thread costs more than it saves
+PARALLEL = 1 << 20  # products in an iteration; with fewer, a second thread saves little or nothing
 UNINTERRUPTED = 1 << 29  # products between looks at pending signals
 READING = 16  # products, at least, that take as long as reading an element of any kind
 # To find the rows that repeat pays within 10 iterations from k = 16 on (pixels of a photograph, a
@@ -139,11 +140,14 @@ class Problem:
     change their label between the sums.
     """
 
+    company: Any = contextlib.nullcontext()  # that works on its segments; here nobody
+
     def __init__(
         self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int
     ) -> None:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
         self._prepare()
+        self.company = _team.Company(self.sweep)
 
     def _prepare(self) -> None:
         self.reference = self.rows.middle()
@@ -175,7 +179,7 @@ class Problem:
         n, k = self.rows.n, len(centroids)
         mode = self._mode(k)
         self._aim(centroids, mode, measure)
-        self._each_segment(self.sweep.assign, self.sweep.assign_rest)
+        self._each_segment(adding=False)
         self.changed, comparisons = self._collected()
         self.share = comparisons / (n * k)
         if mode == SCREENED and self.share > 1 + MOST_UNDECIDED:
@@ -255,20 +259,19 @@ class Problem:
         pairs, products = (rows.d + 1) // 2, rows.d * rows.dtype.itemsize // 4
         return k * (products - pairs) >= ROUNDING * pairs
 
-    def _each_segment(
-        self, function: Callable[[int, int, int], None], rest: Callable[[], None]
-    ) -> None:
-        """Call function(segment, first, last) on pieces that cover every segment in order; or, if
-        nobody would want to interrupt that, rest() on each thread.
-
-        To take the interpreter's lock for each segment costs two threads 10 % of an iteration of
-        one or two milliseconds, and at times all that the second gains.
-        """
+    def _each_segment(self, adding: bool) -> None:
+        """Assign every segment, or add it to the residuals; in pieces, between which an interrupt
+        ends it, unless nobody would want to interrupt that."""
         n, size = self.rows.n, self.sweep.segment_rows
         products = len(self.sums) * self.rows.width
         n_threads = self.n_threads if n * products >= PARALLEL else 1
         if n * (products + READING * self.rows.width) < UNINTERRUPTED:
-            return _team.each(rest, [()] * min(n_threads, self.sweep.n_segments), n_threads)
+            with self.company:
+                self.sweep.open(adding)
+                self.company.invite(min(n_threads, self.sweep.n_segments) - 1)
+                self.sweep.work()
+            return
+        function = self.sweep.add if adding else self.sweep.assign
         piece = min(size, max(48, UNINTERRUPTED // products // 48 * 48))  # whole tiles
 
         def segment(number: int) -> Iterator[None]:
@@ -282,7 +285,7 @@ class Problem:
     def residuals(self, centroids: np.ndarray) -> np.ndarray:
         """Sums over each cluster of x - c, of 1 and of |x - c|^2: (k, d + 2)."""
         self.sweep.aim_residuals(centroids)
-        self._each_segment(self.sweep.add, self.sweep.add_rest)
+        self._each_segment(adding=True)
         return self.sweep.residuals()
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -374,6 +377,11 @@ class Problem:
 
 def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     """Assign and update from `start` until no label changes or a limit is reached."""
+    with problem.company:
+        return iterated(problem, start, limits, run)
+
+
+def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     k = len(start.centroids)
     problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False

@@ -12,7 +12,7 @@ from ckmeans import _team
 from ckmeans._rows import Rows
 from ckmeans._seeding import Seeding
 
-PARALLEL = 1 << 23  # elements times candidates; a step with fewer is done by one thread
+PARALLEL = 1 << 20  # elements times candidates; a step with fewer is done by one thread
 UNINTERRUPTED = 1 << 27  # the same, between two chances for an interrupt
 
 
@@ -45,13 +45,18 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
     begin(seeding, rng.random(), threads)
-    at_once = max(1, UNINTERRUPTED // cost)
+    compiled = cost <= UNINTERRUPTED and not (rows.sparse and threads > 1)
+    at_once = max(1, UNINTERRUPTED // cost) if threads == 1 else 1
     reached, aim = 1, 1
-    while reached == aim < k:
-        aim = min(k, reached + at_once)
-        uniforms = rng.random((aim - reached, n_candidates))
-        alone = threads == 1 and cost <= UNINTERRUPTED
-        reached = seeding.steps(uniforms) if alone else shared(seeding, uniforms, threads)
+    with _team.Company(seeding) as company:
+        while reached == aim < k:
+            aim = min(k, reached + at_once)
+            uniforms = rng.random((aim - reached, n_candidates))
+            if compiled:
+                company.invite(min(threads, seeding.n_segments) - 1)
+                reached = seeding.steps(uniforms)
+            else:
+                reached = shared(seeding, uniforms, threads)
     if reached < k:  # every row of any weight is a centroid already: repeat some
         seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)

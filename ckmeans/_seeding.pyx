@@ -22,7 +22,9 @@ from ckmeans._lloyd cimport (
     seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._source cimport Source, ckm_source
-from ckmeans._threads cimport spare
+from ckmeans._threads cimport (
+    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+)
 
 cdef enum:
     CELL = CKM_CELL_ROWS
@@ -289,7 +291,8 @@ cdef class Seeding:
     are cut by n alone, and may be worked on at the same time.
     """
     cdef Plan plan
-    cdef bint single
+    cdef Pass one                     # over the segments
+    cdef bint single, measuring
     cdef readonly Py_ssize_t n_segments, segment_rows
     cdef readonly object centroids    # (k, d) float64
     cdef readonly object owner        # (n,) int32
@@ -637,17 +640,44 @@ cdef class Seeding:
     cdef void take_steps(
         self, const double* uniforms, Py_ssize_t count, Py_ssize_t n_candidates, Work* w
     ) noexcept nogil:
-        cdef Py_ssize_t i, s
+        cdef Py_ssize_t i
         for i in range(count):
             if not self.draw_rows(uniforms + i * n_candidates, n_candidates):
                 break
             self.aim()
-            for s in range(self.n_segments):
-                self.measure_segment(s, w)
+            self.pass_over(True, w)
             self.choose(w)
-            for s in range(self.n_segments):
-                self.settle_segment(s, w)
+            self.pass_over(False, w)
             self.j += 1
+
+    cdef void pass_over(self, bint measuring, Work* w) noexcept nogil:
+        """Measure or settle every segment."""
+        self.measuring = measuring
+        open_pass(&self.one, self.n_segments)
+        self.do_segments(w)
+        wait_for_all(&self.one)
+
+    cdef void do_segments(self, Work* w) noexcept nogil:
+        cdef Py_ssize_t segment = take_segment(&self.one)
+        while segment >= 0:
+            if self.measuring:
+                self.measure_segment(segment, w)
+            else:
+                self.settle_segment(segment, w)
+            next_of(&self.one.done)
+            segment = take_segment(&self.one)
+
+    def attend(self):
+        """Do segments of the passes of steps(), until none comes soon or that is forbidden."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            while comes(&self.one):
+                self.do_segments(&scratch.work)
+        self.scratches.append(scratch)
+
+    def dismiss(self, bint ended):
+        """Let no thread wait for another pass."""
+        store(&self.one.dismissed, ended)
 
     def seed_each(
         self,

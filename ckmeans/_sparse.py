@@ -19,10 +19,11 @@ from ckmeans._csr import (
     panels_of,
     plain_norms2,
 )
-from ckmeans._iterate import PARALLEL, Problem
+from ckmeans._iterate import Problem
 from ckmeans._rows import directions
 
 BLOCK_ELEMENTS = 1 << 17  # of a block of rows
+PARALLEL = 1 << 22  # products; with fewer, to wake a second thread costs more than it saves
 
 
 class SparseRows:

@@ -5,13 +5,84 @@ cdef extern from *:
     """
     #if defined(_MSC_VER) && !defined(__clang__)
     #include <intrin.h>
+    __declspec(dllimport) int __stdcall SwitchToThread(void);
     #define CKM_NEXT(at) _InterlockedExchangeAdd((volatile long *)(at), 1)
+    #define CKM_LOAD(at) _InterlockedOr((volatile long *)(at), 0)
+    #define CKM_STORE(at, value) _InterlockedExchange((volatile long *)(at), value)
+    #define CKM_YIELD() SwitchToThread()
     #else
-    #define CKM_NEXT(at) __atomic_fetch_add(at, 1, __ATOMIC_RELAXED)
+    #ifdef _WIN32
+    #include <windows.h>
+    #define CKM_YIELD() SwitchToThread()
+    #else
+    #include <sched.h>
+    #define CKM_YIELD() sched_yield()
+    #endif
+    #define CKM_NEXT(at) __atomic_fetch_add(at, 1, __ATOMIC_ACQ_REL)
+    #define CKM_LOAD(at) __atomic_load_n(at, __ATOMIC_ACQUIRE)
+    #define CKM_STORE(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
+    #endif
+    #if defined(_M_X64) || defined(_M_IX86)
+    #define CKM_PAUSE() _mm_pause()
+    #elif defined(__x86_64__) || defined(__i386__)
+    #define CKM_PAUSE() __builtin_ia32_pause()
+    #elif defined(__aarch64__)
+    #define CKM_PAUSE() __asm__ volatile("isb")
+    #else
+    #define CKM_PAUSE() ((void)0)
     #endif
     """
-    # Each call returns the next of 0, 1, ..., whichever thread asks.
+    # Each call returns the next number, whichever thread asks.
     int32_t next_of "CKM_NEXT"(int32_t* at) noexcept nogil
+    int32_t load "CKM_LOAD"(int32_t* at) noexcept nogil
+    void store "CKM_STORE"(int32_t* at, int32_t value) noexcept nogil
+    void pause "CKM_PAUSE"() noexcept nogil
+    void give_way "CKM_YIELD"() noexcept nogil
+
+cdef enum:
+    SPINS = 1 << 13               # 20 ns each on one CPU, 45 on another: 0.2 to 0.4 ms
+
+# Passes over segments, which threads share that stay from one pass to the next. A pass is open
+# while `begun` is negative: so whoever gets such a number has a segment of this very pass, which is
+# not over before that is done.
+cdef struct Pass:
+    int32_t begun, done, n, dismissed
+
+
+cdef inline void open_pass(Pass* one, Py_ssize_t n) noexcept nogil:
+    """Give out n segments. Who takes them sees all that was written before."""
+    one.n = <int32_t> n
+    store(&one.done, 0)
+    store(&one.begun, <int32_t> -n)
+
+
+cdef inline Py_ssize_t take_segment(Pass* one) noexcept nogil:
+    """A segment that no thread has begun; or -1."""
+    cdef int32_t number = next_of(&one.begun) if load(&one.begun) < 0 else 0
+    return number + one.n if number < 0 else -1
+
+
+cdef inline void wait_for_all(Pass* one) noexcept nogil:
+    """Return when all segments are done."""
+    cdef int spins = 0
+    while load(&one.done) < one.n:
+        if spins < SPINS:
+            spins += 1
+            pause()
+        else:
+            give_way()
+
+
+cdef inline bint comes(Pass* one) noexcept nogil:
+    """Whether there is another pass, soon."""
+    cdef int i
+    for i in range(SPINS):
+        if load(&one.begun) < 0:
+            return True
+        if load(&one.dismissed):
+            return False
+        pause()
+    return False
 
 
 cdef inline object spare(list scratches):

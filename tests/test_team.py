@@ -16,6 +16,8 @@ import oracle
 import pytest
 
 from ckmeans import _team, kmeans
+from ckmeans._bounds import BOUND, FILTER, PLAIN, Sweep
+from ckmeans._source import Source
 
 SOON = 30  # seconds, for what takes milliseconds unless it hangs
 
@@ -244,18 +246,15 @@ def problem():
     return np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 
 
-@pytest.mark.parametrize("uninterrupted", (1 << 29, 1))
-def test_segments_are_shared_between_threads(threads_for_all, monkeypatch, problem, uninterrupted):
-    """In one call on each thread, or in long iterations one by one."""
-    monkeypatch.setattr("ckmeans._iterate.UNINTERRUPTED", uninterrupted)
+def test_segments_of_a_long_iteration_are_shared_one_by_one(threads_for_all, monkeypatch, problem):
+    monkeypatch.setattr("ckmeans._iterate.UNINTERRUPTED", 1)
     each, ids = _team.each, set()
 
     def noted(function, tasks, n_threads):
         meeting = threading.Barrier(2)
 
         def task(*arguments):
-            one_by_one = len(tasks) == 3 and arguments[0] < 2  # the first two, at the same time
-            if one_by_one if uninterrupted == 1 else tasks == [(), ()]:
+            if len(tasks) == 3 and arguments[0] < 2:  # the first two, at the same time
                 meeting.wait(SOON)
                 ids.add(threading.get_ident())
             yield from function(*arguments) or ()
@@ -266,6 +265,99 @@ def test_segments_are_shared_between_threads(threads_for_all, monkeypatch, probl
     monkeypatch.setattr("ckmeans._team.each", noted)
     oracle.assert_same_bits(kmeans(problem, 8, init=problem[:8], n_threads=2), expected)
     assert threading.get_ident() in ids and len(ids) > 1
+
+
+class Passes:
+    """What a company works on: guests stay until they are dismissed, or told to leave."""
+
+    def __init__(self):
+        self.attending, self.leave, self.visits = threading.Semaphore(0), threading.Event(), 0
+
+    def attend(self):
+        self.visits += 1
+        self.attending.release()
+        assert self.leave.wait(SOON)
+
+    def dismiss(self, ended):
+        if ended:
+            time.sleep(0.01)  # time to notice one that is not waited for
+            self.leave.set()
+
+
+@pytest.mark.parametrize("guests", [1, 3])
+@pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
+def test_a_company_stays_and_is_waited_for(guests, error):
+    passes = Passes()
+    company = _team.Company(passes)
+    with pytest.raises(error) if error else contextlib.nullcontext(), company:
+        for _ in range(5):
+            with company:  # an inner one changes nothing
+                company.invite(guests)
+        for _ in range(guests):
+            assert passes.attending.acquire(timeout=SOON)
+        company.invite(guests)
+        job = company.job
+        if error:
+            raise error
+    assert passes.visits == guests and job.guests == 0 and job.function is None
+
+
+def test_a_guest_that_left_is_invited_again():
+    passes = Passes()
+    with _team.Company(passes) as company:
+        for visits in (1, 2, 3):
+            company.invite(1)
+            assert passes.attending.acquire(timeout=SOON) and passes.visits == visits
+            passes.leave.set()
+            deadline = time.monotonic() + SOON
+            while company.job.guests and time.monotonic() < deadline:
+                time.sleep(0.001)
+            passes.leave.clear()
+
+
+def test_an_error_of_a_guest_leaves_the_work_to_the_others():
+    """For want of memory, before it has begun any."""
+
+    class Failing(Passes):
+        def attend(self):
+            super().attend()
+            raise MemoryError
+
+    passes = Failing()
+    passes.leave.set()
+    with _team.Company(passes) as company:
+        for _ in range(5):
+            company.invite(1)
+            time.sleep(0.01)
+    assert passes.visits == 1
+
+
+def test_guests_do_passes_on_their_own(problem):
+    """All segments of the passes that a caller opens, who does none."""
+    centroids, k = problem[:8].astype(np.float64), 8
+    sweeps = [Sweep(Source(problem), None, np.zeros(64), True) for _ in range(2)]
+    for sweep in sweeps:
+        sweep.begin(k)
+    assert sweeps[0].n_segments == 3
+    for mode in (PLAIN, BOUND, FILTER):
+        for sweep in sweeps:
+            sweep.aim(centroids, mode, False, False)
+        for segment in range(3):
+            first = segment * sweeps[0].segment_rows
+            sweeps[0].assign(segment, first, min(3000, first + sweeps[0].segment_rows))
+        sweeps[1].open(False)
+        sweeps[1].attend()  # leaves as no other pass comes
+        assert sweeps[0].collect() == sweeps[1].collect()
+        assert np.array_equal(sweeps[0].labels, sweeps[1].labels)
+        centroids = sweeps[0].means(centroids)[0]
+    for sweep in sweeps:
+        sweep.aim_residuals(centroids)
+    for segment in range(3):
+        first = segment * sweeps[0].segment_rows
+        sweeps[0].add(segment, first, min(3000, first + sweeps[0].segment_rows))
+    sweeps[1].open(True)
+    sweeps[1].attend()
+    assert sweeps[0].residuals().tobytes() == sweeps[1].residuals().tobytes()
 
 
 def test_kmeans_in_a_callback(threads_for_all, problem):
@@ -328,6 +420,17 @@ def in_a_child():
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
 
+IN_A_CALLBACK = """
+def callback(progress):
+    if progress.iteration == 2:
+        children.append(os.fork())
+        if not children[-1]: signal.alarm(60)
+children, expected = [], labels()
+result = kmeans(X, 8, 0, n_threads=2, callback=callback)
+if not children[0]: os._exit(not (result.labels == expected).all())
+print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]), (result.labels == expected).all())
+"""
+
 AFTER_USE = """
 expected = labels()
 print([in_a_child() for _ in range(3)], (labels() == expected).all())
@@ -358,8 +461,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize(
     ("code", "output"),
-    [(AFTER_USE, "[0, 0, 0] True"), (WHILE_IN_USE, f"{[0] * 8}"), (IN_A_GRANDCHILD, "0")],
-    ids=["after use", "while in use", "twice"],
+    [
+        (AFTER_USE, "[0, 0, 0] True"), (WHILE_IN_USE, f"{[0] * 8}"), (IN_A_GRANDCHILD, "0"),
+        (IN_A_CALLBACK, "0 True"),
+    ],
+    ids=["after use", "while in use", "twice", "in a callback"],
 )
 def test_a_forked_child_makes_its_own_team(code, output):
     run = in_a_process(IN_CHILDREN + code)

@@ -15,7 +15,9 @@ static int NAME(are_few)(ptrdiff_t k, ptrdiff_t d)
 static int NAME(are_screened)(ptrdiff_t k, ptrdiff_t d)
 {
 #if SCREENS
-    return fast_integers && d > NARROW_MAX && k > (d > BLOCK_COLUMNS ? 32 : FEW_MAX);
+    if (!fast_integers || d <= NARROW_MAX || NAME(are_few)(k, d)) return 0;
+    if (d > BLOCK_COLUMNS) return k > 32;
+    return k > 8 || (k > 4 && d > 20); /* rounding a row costs as much as 4 to 8 centroids */
 #else
     (void)k, (void)d;
     return 0;
