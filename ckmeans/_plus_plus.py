@@ -45,18 +45,18 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
     begin(seeding, rng.random(), threads)
-    compiled = cost <= UNINTERRUPTED and not (rows.sparse and threads > 1)
-    at_once = max(1, UNINTERRUPTED // cost) if threads == 1 else 1
+    at_once = max(1, UNINTERRUPTED // cost)
     reached, aim = 1, 1
     with _team.Company(seeding) as company:
         while reached == aim < k:
             aim = min(k, reached + at_once)
             uniforms = rng.random((aim - reached, n_candidates))
-            if compiled:
-                company.invite(min(threads, seeding.n_segments) - 1)
-                reached = seeding.steps(uniforms)
-            else:
+            if cost > UNINTERRUPTED or (rows.sparse and threads > 1):
                 reached = shared(seeding, uniforms, threads)
+            elif threads > 1:
+                reached = together(seeding, uniforms, threads, company)
+            else:
+                reached = seeding.steps(uniforms)
     if reached < k:  # every row of any weight is a centroid already: repeat some
         seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
@@ -75,6 +75,16 @@ def begin(seeding: Seeding, uniform: float, threads: int) -> None:
     seeding.begin(uniform)
     _team.each(seeding.settle, segments(seeding), threads)
     seeding.begun()
+
+
+def together(
+    seeding: Seeding, uniforms: np.ndarray, threads: int, company: _team.Company
+) -> int:
+    """seeding.steps(uniforms) with guests, who may have left after a long one."""
+    for row in uniforms:
+        company.invite(min(threads, seeding.n_segments) - 1)
+        seeding.steps(row[None])
+    return seeding.reached
 
 
 def shared(seeding: Seeding, uniforms: np.ndarray, threads: int) -> int:

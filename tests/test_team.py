@@ -420,15 +420,23 @@ def in_a_child():
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
 
-IN_A_CALLBACK = """
-def callback(progress):
-    if progress.iteration == 2:
-        children.append(os.fork())
-        if not children[-1]: signal.alarm(60)
-children, expected = [], labels()
-result = kmeans(X, 8, 0, n_threads=2, callback=callback)
-if not children[0]: os._exit(not (result.labels == expected).all())
-print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]), (result.labels == expected).all())
+IN_COMPANY = """
+expected = labels()
+attending, leave = threading.Event(), threading.Event()
+class Passes:
+    def attend(self):
+        attending.set()
+        leave.wait(60)
+    def dismiss(self, ended):
+        leave.set()
+with _team.Company(Passes()) as company:
+    company.invite(1)
+    attending.wait(60)
+    code = in_a_child()
+    child = os.fork()
+    if not child: signal.alarm(60)
+if not child: os._exit(not (labels() == expected).all())
+print(code, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 AFTER_USE = """
@@ -463,9 +471,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     ("code", "output"),
     [
         (AFTER_USE, "[0, 0, 0] True"), (WHILE_IN_USE, f"{[0] * 8}"), (IN_A_GRANDCHILD, "0"),
-        (IN_A_CALLBACK, "0 True"),
+        (IN_COMPANY, "0 0"),
     ],
-    ids=["after use", "while in use", "twice", "in a callback"],
+    ids=["after use", "while in use", "twice", "in company"],
 )
 def test_a_forked_child_makes_its_own_team(code, output):
     run = in_a_process(IN_CHILDREN + code)
