@@ -514,8 +514,6 @@ cdef class Sweep:
         self.reference = reference
         self.reference_view = reference
         p.reference = &self.reference_view[0]
-        self.origin = np.asarray(reference, "f4" if self.single else "f8").astype("f8")
-        p.origin = &self.origin[0]
         p.pairs = (p.d + 1) // 2
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
@@ -579,9 +577,7 @@ cdef class Sweep:
             self.partial = np.zeros(self.n_segments * k * (p.d + 2))
             self.residues = None
             self.touched = np.zeros(self.n_segments * k, np.uint8)
-            self.order, self.rank = np.zeros((2, k), np.int32)
-            self.moves = np.zeros((4, k))
-            self.gap = np.zeros(k)
+            self.gap = None
             self.counts = np.zeros((self.n_segments, 2), np.intp)
             # The smaller panels hold less than all centroids together.
             self.panels = np.empty(
@@ -590,11 +586,19 @@ cdef class Sweep:
                 np.uint8,
             )
             p.k = k
-            p.order, p.rank = &self.order[0], &self.rank[0]
-            p.drifts64.drift, p.drifts64.half_gap = &self.moves[0, 0], &self.moves[1, 0]
-            p.drifts32.drift = <float*> &self.moves[2, 0]
-            p.drifts32.half_gap = <float*> &self.moves[3, 0]
         self.bounds_at = None
+
+    cdef int expect_moves(self) except -1:
+        """What is to be known of the moves of centroids, once there are bounds."""
+        cdef Plan* p = &self.plan
+        self.order, self.rank = np.zeros((2, p.k), np.int32)
+        self.moves = np.zeros((4, p.k))
+        self.gap = np.zeros(p.k)
+        p.order, p.rank = &self.order[0], &self.rank[0]
+        p.drifts64.drift, p.drifts64.half_gap = &self.moves[0, 0], &self.moves[1, 0]
+        p.drifts32.drift = <float*> &self.moves[2, 0]
+        p.drifts32.half_gap = <float*> &self.moves[3, 0]
+        return 0
 
     cdef int cut(self, Py_ssize_t k) except -1:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
@@ -624,6 +628,8 @@ cdef class Sweep:
             self.rounded = False
         p.mode = mode
         p.n_panels = 0
+        if mode >= C_BOUND and self.gap is None:
+            self.expect_moves()
         if mode == C_FILTER:
             self.measure_moves(centroids, measure_gaps)
             if k >= 2 * TIGHTEN_FROM:
@@ -631,7 +637,7 @@ cdef class Sweep:
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
                     at += self.add_panel(&chosen[0, 0], at, size)
-        else:
+        elif self.gap is not None:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
@@ -642,6 +648,8 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef unsigned char[::1] panel
         if p.row_scale < 0:
+            self.origin = np.asarray(self.reference, "f4" if self.single else "f8").astype("f8")
+            p.origin = &self.origin[0]
             p.row_scale = self.scale_of_rows()
         if not self.rounds or rounded_size(p.n, p.d) > <size_t> self.room:
             return False

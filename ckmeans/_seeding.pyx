@@ -300,7 +300,9 @@ cdef class Seeding:
     cdef object kept
     cdef list scratches
     cdef double[:, ::1] centroid_view
-    cdef double[::1] nearest_view, chances, cumulative, limits
+    cdef double[::1] nearest_view, cells, limits
+    cdef double* cumulative           # (n_cells,) sums of the chances before
+    cdef Py_ssize_t n_cells
     cdef unsigned char[::1] packed, packed_sift
     cdef float[::1] norms2
     cdef int32_t[::1] owner_view
@@ -316,7 +318,7 @@ cdef class Seeding:
         """weight: (n,) float64 or None."""
         cdef Plan* p = &self.plan
         cdef const double[::1] weights
-        cdef Py_ssize_t n_cells, sift_bytes
+        cdef Py_ssize_t n_cells = (source.n + CELL - 1) // CELL, sift_bytes
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
         self.kept = (source, weight)
@@ -327,7 +329,6 @@ cdef class Seeding:
         p.gathered = max(TILE, GATHERED // p.d // TILE * TILE)
         if p.narrow:
             p.gathered = 1024
-        n_cells = (p.n + CELL - 1) // CELL
         self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         self.centroids = np.empty((k, p.d))
@@ -336,15 +337,16 @@ cdef class Seeding:
         self.centroid_view, self.nearest_view = self.centroids, self.nearest
         self.owner_view = self.owner
         self.open_view = np.empty(n_cells * n_candidates * CKM_OPEN_WORDS, np.uint32)
-        self.chances, self.cumulative = np.empty((2, n_cells))
-        self.limits = np.empty(k)
+        self.cells, self.n_cells = np.empty(2 * n_cells), n_cells
+        self.limits = np.empty(0 if p.narrow else k)
         self.candidates = np.empty((n_candidates, p.d))
         self.gains = np.empty((self.n_segments, n_candidates))
         self.left = np.zeros((self.n_segments, FILTERS + 1), np.intp)
         self.packed = np.empty(8 * MOST * (p.d + 8) + 64, np.uint8)
         self.scratches = []
         p.nearest, p.owner = &self.nearest_view[0], &self.owner_view[0]
-        p.chances, p.open = &self.chances[0], &self.open_view[0]
+        p.chances, p.open = &self.cells[0], &self.open_view[0]
+        self.cumulative = p.chances + n_cells
         p.gains.d = p.d
         p.gains.candidates = line_of(&self.packed[0])
         sift_bytes = seed_sift_bytes(p.d, self.single)
@@ -380,7 +382,7 @@ cdef class Seeding:
     cdef void draw_first(self, double uniform) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t c, i
-        for c in range(self.chances.shape[0]):
+        for c in range(self.n_cells):
             add_up(p, c)
         self.j = 0
         self.draw_rows(&uniform, 1)
@@ -417,20 +419,20 @@ cdef class Seeding:
         self.largest = max(max(largest[0], largest[1]), max(largest[2], largest[3]))
         if self.largest > 0:
             p.scale = reciprocal(self.largest)
-        for i in range(self.chances.shape[0]):
+        for i in range(self.n_cells):
             add_up(p, i)
 
     cdef double add_cells(self) noexcept nogil:
         cdef Py_ssize_t c
         cdef double total = 0.0
-        for c in range(self.chances.shape[0]):
-            total += self.chances[c]
+        for c in range(self.n_cells):
+            total += self.plan.chances[c]
             self.cumulative[c] = total
         return total
 
     cdef Py_ssize_t cell_of(self, double target) noexcept nogil:
         """The first cell whose cumulative chance is above the target, or else the last of any."""
-        cdef Py_ssize_t low = 0, high = self.cumulative.shape[0] - 1, middle
+        cdef Py_ssize_t low = 0, high = self.n_cells - 1, middle
         cdef double last = self.cumulative[high]
         while low < high:
             middle = (low + high) // 2
@@ -454,7 +456,7 @@ cdef class Seeding:
         for i in range(count):
             target = uniforms[i] * total
             c = self.cell_of(target)
-            row = row_in_cell(p, c, target - (self.cumulative[c] - self.chances[c]))
+            row = row_in_cell(p, c, target - (self.cumulative[c] - self.plan.chances[c]))
             read_rows(p.source, p.d, row, NULL, 1, &self.candidates[p.t, 0])
             p.t += self.is_new(p.t)
         return True
@@ -584,7 +586,7 @@ cdef class Seeding:
         """How far rounding may take an estimated gain from what exact_gain finds."""
         cdef Plan* p = &self.plan
         cdef double u = (6.0e-8 if self.single else 1.2e-16) + 1.2e-16    # and exact_gain's
-        cdef double potential = self.cumulative[self.cumulative.shape[0] - 1] / p.scale
+        cdef double potential = self.cumulative[self.n_cells - 1] / p.scale
         cdef double flushed = p.n * (1 + self.largest) * p.gains.tiny
         return (((p.d + 16) * potential + (CELL + 16) * gain) * u + p.n * 2.3e-16 * potential
                 + flushed)
