@@ -923,6 +923,7 @@ cdef class Sweep:
         apart, each as lloyd() in `_iterate.py` does it; begin() comes first. A problem in which a
         cluster is emptied is left to that."""
         cdef Plan* p = &self.plan
+        cdef Source rows = self.kept[0]
         cdef ckm_source* source = <ckm_source*> p.source
         cdef const char* origin = source.data
         cdef Scratch scratch = self.scratch()
@@ -938,7 +939,7 @@ cdef class Sweep:
                 source.data = origin + (first + i) * stride
                 p.tiles = source.data if tiles else NULL
                 p.X = source.data if packed else NULL
-                self.find_middle(&three[0, 0], &reference[0])
+                rows.find_middle(&three[0, 0], &reference[0])
                 p.labels = &labels[i, 0]
                 if not given:
                     memset(p.labels, 0xFF, p.n * sizeof(int32_t))
@@ -952,18 +953,6 @@ cdef class Sweep:
         p.tiles = origin if tiles else NULL
         p.X = origin if packed else NULL
         self.scratches.append(scratch)
-
-    cdef void find_middle(self, double* three, double* middle) noexcept nogil:
-        """Source.middle(): the median by column of three rows."""
-        cdef Plan* p = &self.plan
-        cdef Py_ssize_t f, d = p.d
-        cdef double a, b, c
-        read_rows(p.source, d, 0, NULL, 1, three)
-        read_rows(p.source, d, p.n // 2, NULL, 1, three + d)
-        read_rows(p.source, d, p.n - 1, NULL, 1, three + 2 * d)
-        for f in range(d):
-            a, b, c = three[f], three[d + f], three[2 * d + f]
-            middle[f] = max(min(a, b), min(max(a, b), c))
 
     cdef Py_ssize_t assign_once(self, const double* centroids, Work* w) noexcept nogil:
         """A plain assignment; returns how many rows changed."""

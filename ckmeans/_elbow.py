@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     results: list[KMeansResult] = []
     smaller: Run | None = None
     for k in ks:
-        limits = replace(limits, deadline=deadline(options["max_seconds"]))
+        limits = limits._replace(deadline=deadline(options["max_seconds"]))
         if column:
             first = [column.optimum(k) if k < ks[-1] else seedings[0]]
         else:
@@ -132,7 +131,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
 
 def whole_inertia(problem: Problem, limits: Limits) -> float:
     """Inertia of all rows in one cluster."""
-    once = replace(limits, max_iter=1, deadline=math.inf, callback=None)
+    once = limits._replace(max_iter=1, deadline=math.inf, callback=None)
     return lloyd(problem, Start(problem.reference[None]), once, 0).inertia
 
 
@@ -216,7 +215,7 @@ class Coarse:
         """The centroids (k, d) that these rows come to from the start, if they are better."""
         if not self.problem or len(start) == 1:
             return start
-        brief = replace(limits, shift=max(self.shift, limits.shift), callback=None)
+        brief = limits._replace(shift=max(self.shift, limits.shift), callback=None)
         found = lloyd(self.problem, Start(start, drawn=True), brief, 0).centroids
         return min(start, found, key=self.sample.inertia)
 

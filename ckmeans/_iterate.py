@@ -78,8 +78,7 @@ class Progress:
     max_iter: int
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """When to stop before the fixed point."""
 
     max_iter: int

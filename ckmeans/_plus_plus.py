@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ PARALLEL = 1 << 20  # elements times candidates; a step with fewer is done by on
 UNINTERRUPTED = 1 << 27  # the same, between two chances for an interrupt
 
 
-@dataclass(frozen=True)
-class Seeds:
+class Seeds(NamedTuple):
     """The chosen rows, and the nearest of them to each row.
 
     Attributes

@@ -30,7 +30,7 @@ def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
     k = len(run.centroids)
     if run.stopped or run.too_few_points or not 1 < k < problem.rows.n:
         return run
-    brief = replace(limits, max_iter=ITERATIONS, shift=0.0, callback=None)
+    brief = limits._replace(max_iter=ITERATIONS, shift=0.0, callback=None)
     best, depth, n_iter = run, min(BREATH, k, problem.rows.n - k), run.n_iter
     while depth and time.monotonic() <= limits.deadline:
         many = lloyd(problem, Start(breathed_in(problem, best, depth, rng)), brief, 0)

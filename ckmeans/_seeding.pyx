@@ -332,7 +332,7 @@ cdef class Seeding:
         self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         self.centroids = np.empty((k, p.d))
-        self.nearest = np.ones(p.n)
+        self.nearest = np.empty(p.n)
         self.owner = np.zeros(p.n, np.int32)
         self.centroid_view, self.nearest_view = self.centroids, self.nearest
         self.owner_view = self.owner
@@ -382,6 +382,8 @@ cdef class Seeding:
     cdef void draw_first(self, double uniform) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t c, i
+        for i in range(p.n):
+            p.nearest[i] = 1.0
         for c in range(self.n_cells):
             add_up(p, c)
         self.j = 0
@@ -702,8 +704,6 @@ cdef class Seeding:
                 p.X = source.data if in_place else NULL
                 p.owner = &owners[i, 0]
                 p.scale = 1.0
-                for j in range(p.n):
-                    p.nearest[j] = 1.0
                 memset(p.owner, 0, p.n * sizeof(int32_t))
                 self.draw_first(uniforms[i, 0])
                 for s in range(self.n_segments):

@@ -30,3 +30,4 @@ cdef class Source:
     cdef int convert(
         self, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, out,
     ) except -1
+    cdef void find_middle(self, double* three, double* middle) noexcept nogil

@@ -124,7 +124,8 @@ class Company:
     """
 
     def __init__(self, sweep: Any) -> None:
-        self.sweep, self.depth, self.job = sweep, 0, None
+        self.sweep, self.depth = sweep, 0
+        self.job: _Job | None = None
 
     def __enter__(self) -> Company:
         self.depth += 1

@@ -75,8 +75,8 @@ cdef inline void wait_for_all(Pass* one) noexcept nogil:
 
 cdef inline bint comes(Pass* one) noexcept nogil:
     """Whether there is another pass, soon."""
-    cdef int i
-    for i in range(SPINS):
+    cdef int _spin
+    for _spin in range(SPINS):
         if load(&one.begun) < 0:
             return True
         if load(&one.dismissed):

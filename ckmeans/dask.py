@@ -13,7 +13,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -308,7 +308,7 @@ def weighted_rows(blocks: Blocks, sample_weight: Any) -> ChunkedRows:
 
 def with_shift(limits: Limits, tol: Any, rows: ChunkedRows) -> Limits:
     tol = valid.non_negative(tol, "tol")
-    return replace(limits, shift=tol * rows.mean_variance()) if tol else limits
+    return limits._replace(shift=tol * rows.mean_variance()) if tol else limits
 
 
 def starting_centroids(init: Any, k: int, d: int) -> Any:
