@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 BAD_VALUE: Final[int]
 BAD_COLUMN: Final[int]
 UNSORTED: Final[int]
+WIDTH: Final[int]
 
 def plain_norms2(centroids: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def panels_of(centroids: NDArray[np.float64]) -> NDArray[np.float64]: ...
@@ -49,11 +50,9 @@ class Csr:
         squares: NDArray[np.float64],
     ) -> None: ...
 
-@final
-class Candidates:
+class Products:
     segment_rows: int
     n_segments: int
-    def __new__(cls, rows: Csr) -> Self: ...
     def aim(self, points: NDArray[np.int64]) -> None: ...
     def gains(
         self,
@@ -63,6 +62,14 @@ class Candidates:
         squares: NDArray[np.float64],
         gains: NDArray[np.float64],
     ) -> None: ...
+
+@final
+class ByLists(Products):
+    def __new__(cls, rows: Csr) -> Self: ...
+
+@final
+class ByPanel(Products):
+    def __new__(cls, rows: Csr, most: int) -> Self: ...
 
 @final
 class CsrSweep:

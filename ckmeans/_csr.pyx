@@ -20,7 +20,7 @@ import numpy as np
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
     sparse_error, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
-    sparse_scores, sparse_squares,
+    sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
@@ -29,12 +29,14 @@ from ckmeans._threads cimport (
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
 # columns that do not ascend.
 BAD_VALUE, BAD_COLUMN, UNSORTED = 1, 2, 3
+WIDTH = CKM_SPARSE_WIDTH           # points of a panel
 
 cdef enum:
     C_PLAIN = 1                   # the modes of `_bounds.pyx`
     C_BOUND = 3
     C_FILTER
     ROWS = 512                    # assigned at once
+    COMPARED = 64                 # with points at once
     LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many
 
 cdef struct Row:
@@ -316,41 +318,27 @@ cdef class Csr:
                         squares[i - first, j] = totals[q] + max(0.0, norms2[j] - covered[q])
 
 
-@cython.final
-cdef class Candidates:
-    """Rows as points for a step of greedy k-means++. They share few columns with most rows: so the
-    elements are listed by column, those of a segment of rows at a time, and only the columns of a
-    point are looked at (a step of 20k rows of 100 elements 2.4 to 0.8 ms)."""
+cdef class Products:
+    """Products of rows with points, which are rows too. Each is a sum in the order of the columns
+    in float64: the same bits, whoever adds it."""
     cdef Csr rows
     cdef readonly Py_ssize_t segment_rows, n_segments
-    cdef int64_t[:, ::1] begins       # (n_segments, d + 2) where a column's elements begin
-    cdef int32_t[::1] row_view        # (number of elements,) their rows within the segment
-    cdef object listed                # their values
-    cdef void* listed_at
-    cdef unsigned char[::1] is_listed  # (n_segments,)
     cdef const int64_t[::1] points
 
-    def __cinit__(self, Csr rows):
-        # Smaller segments are listed faster, being in the L2 cache, but lists become short: of 2M
-        # elements 16 segments take 1.5 times as long to look at as 8, and 4 as long to list. And
-        # 2^25 elements take a third of a second, for which an interrupt has to wait.
-        cdef Py_ssize_t n = rows.n, elements = len(rows.values)
-        cdef Py_ssize_t most = max(2, min(16, elements // max(1 << 18, 16 * rows.d)),
-                                   elements // (1 << 25))
-        cdef uintptr_t address
-        self.rows = rows
-        self.segment_rows = (n + most - 1) // most
-        self.n_segments = (n + self.segment_rows - 1) // self.segment_rows
-        self.begins = np.empty((self.n_segments, rows.d + 2), np.int64)
-        self.row_view = np.empty(elements + 1, np.int32)
-        self.listed = np.empty_like(rows.values)
-        address = self.listed.__array_interface__["data"][0]
-        self.listed_at = <void*> address
-        self.is_listed = np.zeros(self.n_segments, np.uint8)
+    cdef int cut(self, Py_ssize_t most) except -1:
+        """`most` segments of rows, which different threads may work on at the same time."""
+        self.segment_rows = (self.rows.n + most - 1) // most
+        self.n_segments = (self.rows.n + self.segment_rows - 1) // self.segment_rows
+        return 0
 
     def aim(self, const int64_t[::1] points):
         """Choose the points: rows."""
         self.points = points
+
+    cdef void multiply(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, double[:, ::1] products,
+    ) noexcept nogil:
+        """Those of the segment's rows first..last-1 with each point: into (t, n)."""
 
     def gains(
         self,
@@ -360,9 +348,8 @@ cdef class Candidates:
         double[:, ::1] squares,                # out  (t, n) to the points: those of the segment
         double[::1] gains,                     # out  (t,) what each would take from `nearest`
     ):
-        """Look at the points as centroids, in a segment of rows that no other thread looks at. A
-        row's squared distance to itself is exactly 0: its product and its length are the same
-        sum."""
+        """Look at the points as centroids. A row's squared distance to itself is exactly 0: its
+        product and its length are the same sum."""
         cdef const double* norms2 = self.rows.c.norms2
         cdef Py_ssize_t i, j, first = segment * self.segment_rows
         cdef Py_ssize_t last = min(self.rows.n, first + self.segment_rows)
@@ -372,8 +359,8 @@ cdef class Candidates:
         if weighted:
             w = weight
         with nogil:
+            self.multiply(segment, first, last, squares)
             for j in range(self.points.shape[0]):
-                self.multiply(segment, first, last, self.points[j], &squares[j, first])
                 length2, total = norms2[self.points[j]], 0.0
                 for i in range(first, last):
                     square = max(0.0, norms2[i] + length2 - 2 * squares[j, i])
@@ -382,18 +369,107 @@ cdef class Candidates:
                     total += w[i] * gain if weighted else gain
                 gains[j] = total
 
+
+@cython.final
+cdef class ByLists(Products):
+    """By the elements in the columns of a point, which are listed by column before: few, where rows
+    share few columns (a step of k-means++ over 20k rows of 100 elements 2.4 to 0.8 ms)."""
+    cdef int64_t[:, ::1] begins       # (n_segments, d + 2) where a column's elements begin
+    cdef int32_t[::1] row_view        # (number of elements,) their rows within the segment
+    cdef object listed                # their values
+    cdef void* listed_at
+    cdef unsigned char[::1] is_listed  # (n_segments,)
+
+    def __cinit__(self, Csr rows):
+        # Smaller segments are listed faster, being in the L2 cache, but lists become short: of 2M
+        # elements 16 segments take 1.5 times as long to look at as 8, and 4 as long to list. And
+        # 2^25 elements take a third of a second, for which an interrupt has to wait.
+        cdef Py_ssize_t elements = len(rows.values)
+        cdef uintptr_t address
+        self.rows = rows
+        self.cut(max(2, min(16, elements // max(1 << 18, 16 * rows.d)), elements // (1 << 25)))
+        self.begins = np.empty((self.n_segments, rows.d + 2), np.int64)
+        self.row_view = np.empty(elements + 1, np.int32)
+        self.listed = np.empty_like(rows.values)
+        address = self.listed.__array_interface__["data"][0]
+        self.listed_at = <void*> address
+        self.is_listed = np.zeros(self.n_segments, np.uint8)
+
     cdef void multiply(
-        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Py_ssize_t point,
-        double* products,
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, double[:, ::1] products,
     ) noexcept nogil:
-        """Products of rows first..last-1 with a point, each added in the order of its columns."""
         cdef const ckm_csr* X = &self.rows.c
         cdef int64_t* begins = &self.begins[segment, 0]
+        cdef Py_ssize_t j
         if not self.is_listed[segment]:
             self.is_listed[segment] = 1
             list_by_column(X, first, last, self.rows.d, begins, &self.row_view[0], self.listed_at)
-        memset(products, 0, (last - first) * sizeof(double))
-        add_products(X, point, begins, &self.row_view[0], self.listed_at, products)
+        for j in range(self.points.shape[0]):
+            memset(&products[j, first], 0, (last - first) * sizeof(double))
+            add_products(X, self.points[j], begins, &self.row_view[0], self.listed_at,
+                         &products[j, first])
+
+
+@cython.final
+cdef class ByPanel(Products):
+    """By all elements of the rows: those of the points lie side by side in a panel that stays in
+    the L1 cache, behind a row of zeros for all other columns."""
+    cdef Py_ssize_t n_panels, panel_rows
+    cdef int32_t[::1] places          # (d,) where a column's elements lie in each panel; or 0
+    cdef double[::1] memory           # (n_panels, panel_rows, CKM_SPARSE_WIDTH), less to align it
+
+    def __cinit__(self, Csr rows, Py_ssize_t most):
+        """most: how many points at once."""
+        self.rows = rows
+        self.cut(16)
+        self.n_panels = (most + CKM_SPARSE_WIDTH - 1) // CKM_SPARSE_WIDTH
+        self.panel_rows = 1 + min(rows.d, most * rows.longest)
+        self.places = np.zeros(rows.d, np.int32)
+        self.memory = np.zeros(self.n_panels * self.panel_rows * CKM_SPARSE_WIDTH + 8)
+        self.points = np.empty(0, np.int64)
+
+    cdef double* panel(self, Py_ssize_t g) noexcept nogil:
+        cdef uintptr_t first = (<uintptr_t> &self.memory[0] + 63) // 64 * 64
+        return <double*> first + g * self.panel_rows * CKM_SPARSE_WIDTH
+
+    def aim(self, const int64_t[::1] points):
+        cdef Py_ssize_t q, t, g, at, used = 1, width = CKM_SPARSE_WIDTH
+        cdef Scratch s = Scratch(self.rows.longest, 1)
+        cdef int32_t* place
+        cdef Row row
+        with nogil:
+            for q in range(self.points.shape[0]):
+                row = row_of(&self.rows.c, self.points[q], s)
+                for t in range(row.m):
+                    self.places[row.columns[t]] = 0
+            for q in range(points.shape[0]):
+                row = row_of(&self.rows.c, points[q], s)
+                for t in range(row.m):
+                    place = &self.places[row.columns[t]]
+                    if place[0] == 0:
+                        place[0] = <int32_t> used
+                        used += 1
+                        for g in range(self.n_panels):
+                            memset(self.panel(g) + place[0] * width, 0, width * sizeof(double))
+                    at = place[0] * width + q % width
+                    self.panel(q // width)[at] = row.values[t]
+        self.points = points
+
+    cdef void multiply(
+        self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, double[:, ::1] products,
+    ) noexcept nogil:
+        cdef double[COMPARED * CKM_SPARSE_WIDTH] some
+        cdef Py_ssize_t g, i, j, m, begin, end, t = self.points.shape[0], width = CKM_SPARSE_WIDTH
+        while first < last:
+            m = min(<Py_ssize_t> COMPARED, last - first)
+            for g in range((t + width - 1) // width):
+                sparse_shared(&self.rows.c, first, m, &self.places[0], self.panel(g), some)
+                begin = g * width
+                end = min(t, begin + width)
+                for j in range(begin, end):
+                    for i in range(m):
+                        products[j, first + i] = some[i * width + j - begin]
+            first += m
 
 
 def plain_norms2(const double[:, ::1] centroids):

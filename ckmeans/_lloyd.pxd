@@ -202,6 +202,11 @@ cdef void sparse_scores(
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil
 
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
+) noexcept nogil
+
 cdef void list_by_column(
     const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, Py_ssize_t d, int64_t* begins,
     int32_t* rows, void* values,

@@ -165,6 +165,8 @@ cdef extern from "_tiles/tiles.h" nogil:
                                   float* upper, float* lower, int32_t* undecided)
     void ckm_sparse_scores(const ckm_csr* X, Py_ssize_t row, const void* packed, double* scores)
     double ckm_sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed)
+    void ckm_sparse_shared(const ckm_csr* X, Py_ssize_t first, Py_ssize_t count,
+                           const int32_t* places, const double* panel, double* products)
     void ckm_list_by_column(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, Py_ssize_t d,
                             int64_t* begins, int32_t* rows, void* values)
     void ckm_add_products(const ckm_csr* X, Py_ssize_t point, const int64_t* begins,
@@ -560,6 +562,13 @@ cdef void sparse_scores(
 
 cdef double sparse_error(const ckm_csr* X, Py_ssize_t row, const void* packed) noexcept nogil:
     return ckm_sparse_error(X, row, packed)
+
+
+cdef void sparse_shared(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t count, const int32_t* places,
+    const double* panel, double* products,
+) noexcept nogil:
+    ckm_sparse_shared(X, first, count, places, panel, products)
 
 
 cdef void list_by_column(

@@ -50,23 +50,23 @@ class _Job:
 
     def join(self) -> None:
         """What a worker does with an invitation; one to a finished job is void."""
-        with self.lock:
-            if self.closed:
-                return
-            self.guests += 1
+        self.lock.acquire()
+        late = self.closed
+        self.guests += not late
+        self.lock.release()
+        if late:
+            return
         try:
             self.work()
         except BaseException as error:  # raised again by the caller
             self.error = error
             self.drop()
         finally:
-            with self.lock:
-                self.guests -= 1
-                if self._is_waited_for():
-                    self.guests_left.release()
-
-    def _is_waited_for(self) -> bool:
-        return self.closed and not self.guests
+            self.lock.acquire()  # a with-statement would make objects
+            self.guests -= 1
+            if self.closed and not self.guests:
+                self.guests_left.release()
+            self.lock.release()
 
     def drop(self) -> None:
         """Begin no further task, and end those that can be."""
@@ -135,23 +135,26 @@ class Company:
         """Have so many threads be there, or on their way."""
         if guests < 1:
             return
-        if self.job is None:
+        if self.job is None or self.job.invitations is not _invitations:
             self.job = _Job(self.sweep.attend, ())
         missing = guests - self.job.guests - len(self.job.tasks)
         if missing > 0 and not self.job.dropped:
             self.job.tasks.extend([()] * missing)
             _invite(self.job, missing)
 
-    def __exit__(self, *raised: object) -> None:
-        self.depth -= 1
-        if self.job is not None and not self.depth:
+    def __exit__(self, error: object, *_: object) -> None:
+        self.depth = 0 if error else self.depth - 1  # an inner one may have been interrupted
+        if self.job is not None and self.depth <= 0:
             job, self.job = self.job, None
             self.sweep.dismiss(True)
             try:
                 job.drop()
-                _closed(job)
             finally:
-                self.sweep.dismiss(False)
+                try:
+                    _closed(job)
+                finally:
+                    self.sweep.dismiss(False)
+                    job.error = None  # whose traceback holds what is worked on
 
 
 def _closed(job: _Job) -> None:
@@ -177,7 +180,8 @@ def _invite(job: _Job, guests: int) -> None:
 
 def _serve(invitations: SimpleQueue[_Job]) -> None:
     while True:
-        invitations.get().join()
+        with contextlib.suppress(MemoryError):
+            invitations.get().join()
 
 
 def _start_again() -> None:

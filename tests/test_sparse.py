@@ -12,6 +12,7 @@ from oracle import nearest
 import ckmeans
 from ckmeans import KMeans, MiniBatchKMeans, elbow, kmeans, silhouette
 from ckmeans import _lloyd as lloyd_loops
+from ckmeans._sparse import SparseRows, SparseSeeding, lists_pay
 
 sparse = pytest.importorskip("scipy.sparse")
 
@@ -74,6 +75,35 @@ def test_seeding_equals_dense(simd, k):
     for weight in (None, np.arange(600) % 3):
         result = kmeans(X, k, 3, sample_weight=weight)
         assert_same(result, kmeans(X.toarray(), k, 3, sample_weight=weight))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weight", [None, np.arange(600) % 3])
+@pytest.mark.parametrize("n_candidates", [3, 11])
+def test_lists_and_panels_give_the_same_seeds(simd, dtype, weight, n_candidates, monkeypatch):
+    """The seeds, what is left to them, and the order of chance: whatever is looked at."""
+    rows = SparseRows(text_like(dtype=dtype))
+    rows.look(np.inf, 1)
+    weight = None if weight is None else weight.astype(float)
+    uniforms = np.random.default_rng(1).random((19, n_candidates))
+    found = []
+    for lists in (True, False):
+        monkeypatch.setattr("ckmeans._sparse.lists_pay", lambda *_, lists=lists: lists)
+        seeding = SparseSeeding(rows, weight, 20, n_candidates)
+        seeding.begin(0.4)
+        for segment in range(seeding.n_segments):
+            seeding.settle(segment)
+        seeding.begun()
+        assert seeding.steps(uniforms) == 20 and seeding.n_segments == (2 if lists else 16)
+        found.append((seeding.centroids.tobytes(), seeding.nearest.tobytes()))
+    assert found[0] == found[1]
+
+
+def test_lists_are_made_where_rows_share_few_columns():
+    rng = np.random.default_rng(0)
+    for density, k, expected in ((0.05, 30, True), (0.05, 4, False), (0.6, 30, False)):
+        rows = SparseRows(sparse.random_array((900, 200), density=density, rng=rng, format="csr"))
+        assert lists_pay(rows, k, 2 + int(np.log(k))) is expected
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "lloyd", "hamerly"])

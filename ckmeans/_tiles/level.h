@@ -38,7 +38,8 @@ static const table_seed JOIN(level, seed, LEVEL) = {
 static const table_sparse JOIN(level, sparse, LEVEL) = {
     JOIN(sparse_packed_bytes, f32, LEVEL), JOIN(sparse_pack, f32, LEVEL),
     JOIN(sparse_nearest, f32, LEVEL),      JOIN(sparse_scores, f32, LEVEL),
-    JOIN(sparse_error, f32, LEVEL),        JOIN(sparse_squares, f64, LEVEL),
+    JOIN(sparse_error, f32, LEVEL),        JOIN(sparse_shared, f64, LEVEL),
+    JOIN(sparse_squares, f64, LEVEL),
 };
 #if VECTOR_BYTES == 64
 static const table_rounded JOIN(level, rounded, LEVEL) = {

@@ -4,8 +4,8 @@
  * of a vector, whatever its column. For labels, with certificates, elements are float and
  * coordinates 16-bit integers: what takes the time is to bring a column's coordinates to the
  * registers, and more of them are in the caches where they take half as many bytes (d = 20k:
- * k = 20 5.2 to 3.0 ms, k = 100 15.7 to 8.8). For transform() both are double, without FMA, so that
- * the squares have the same bits at every level. */
+ * k = 20 5.2 to 3.0 ms, k = 100 15.7 to 8.8). For seeding and transform() both are double, without
+ * FMA, so that the squares have the same bits at every level. */
 
 #if REAL_BITS == 32
 
@@ -311,6 +311,31 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 #else
 
 #define SPARSE_VECTORS (CKM_SPARSE_WIDTH / LANES)
+
+INLINE void NAME(shared_of_row)(const ckm_csr *X, ptrdiff_t row, int double_values,
+                                const int32_t *places, const double *panel, double *products)
+{
+    vec sums[SPARSE_VECTORS];
+    fetch_elements(X, row, double_values);
+    EACH(p, SPARSE_VECTORS) sums[p] = V_SET1(0);
+    for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++) {
+        const double *at = panel + (ptrdiff_t)places[X->columns[t]] * CKM_SPARSE_WIDTH;
+        const vec x = V_SET1(double_values ? ((const double *)X->values)[t]
+                                           : (double)((const float *)X->values)[t]);
+        EACH(p, SPARSE_VECTORS) sums[p] += x * V_LOAD(at + p * LANES);
+    }
+    EACH(p, SPARSE_VECTORS) V_STORE(products + p * LANES, sums[p]);
+}
+
+static void NAME(sparse_shared)(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count,
+                                const int32_t *places, const double *panel, double *products)
+{
+    for (ptrdiff_t i = 0; i < count; i++, products += CKM_SPARSE_WIDTH)
+        if (X->double_values)
+            NAME(shared_of_row)(X, first + i, 1, places, panel, products);
+        else
+            NAME(shared_of_row)(X, first + i, 0, places, panel, products);
+}
 
 /* Sums of (x - c)^2 and of c^2 over the columns of m elements. */
 static void NAME(sparse_squares)(const double *values, const int32_t *columns, ptrdiff_t m,

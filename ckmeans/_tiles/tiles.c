@@ -126,6 +126,8 @@ typedef struct {
                          int32_t *, float *, float *, int32_t *);
     void (*scores)(const ckm_csr *, ptrdiff_t, const void *, double *);
     double (*error)(const ckm_csr *, ptrdiff_t, const void *);
+    void (*shared)(const ckm_csr *, ptrdiff_t, ptrdiff_t, const int32_t *, const double *,
+                   double *);
     void (*squares)(const double *, const int32_t *, ptrdiff_t, const double *, double *,
                     double *);
 } table_sparse;
@@ -603,6 +605,12 @@ void ckm_sparse_scores(const ckm_csr *X, ptrdiff_t row, const void *packed, doub
 double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed)
 {
     return sparse_table(*(const ptrdiff_t *)packed)->error(X, row, packed);
+}
+
+void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
+                       const double *panel, double *products)
+{
+    chosen->sparse->shared(X, first, count, places, panel, products);
 }
 
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,

@@ -236,6 +236,12 @@ double ckm_sparse_error(const ckm_csr *X, ptrdiff_t row, const void *packed);
 void ckm_sparse_squares(const double *values, const int32_t *columns, ptrdiff_t m,
                         const double *panel, double *squares, double *covered);
 
+/* products (count, CKM_SPARSE_WIDTH) out, of rows first.. with points that have few non-zeros:
+ * those of column f in row places[f] of the panel, whose row 0 is zeros for all other columns.
+ * Plain float64 sums in the order of the elements. */
+void ckm_sparse_shared(const ckm_csr *X, ptrdiff_t first, ptrdiff_t count, const int32_t *places,
+                       const double *panel, double *products);
+
 /* The elements of rows first..last-1 listed by column, in the order of the rows: those of column f
  * are begins[f] to begins[f + 1], of (d + 2,), of arrays with room for the elements of all rows;
  * rows count from `first`, values are of the type of X's. */
