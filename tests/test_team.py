@@ -329,7 +329,21 @@ def test_an_error_of_a_guest_leaves_the_work_to_the_others():
         for _ in range(5):
             company.invite(1)
             time.sleep(0.01)
+        job = company.job
+        assert isinstance(job.error, MemoryError)
     assert passes.visits == 1
+    assert job.error is None, "its traceback holds what was worked on"
+
+
+def test_an_interrupted_company_ends_whatever_its_depth():
+    passes = Passes()
+    with pytest.raises(KeyboardInterrupt), _team.Company(passes) as company:
+        company.__enter__()  # whose end an interrupt came before
+        company.invite(1)
+        assert passes.attending.acquire(timeout=SOON)
+        job = company.job
+        raise KeyboardInterrupt
+    assert company.job is None and company.depth == 0 and job.guests == 0
 
 
 def test_guests_do_passes_on_their_own(problem):
@@ -434,8 +448,13 @@ with _team.Company(Passes()) as company:
     attending.wait(60)
     code = in_a_child()
     child = os.fork()
-    if not child: signal.alarm(60)
-if not child: os._exit(not (labels() == expected).all())
+    if not child:  # where nobody is there, but may be invited
+        signal.alarm(60)
+        attending.clear()
+        company.invite(1)
+        attending.wait(60)
+        job = company.job
+if not child: os._exit(job.guests or not (labels() == expected).all())
 print(code, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
