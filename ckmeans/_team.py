@@ -141,6 +141,8 @@ class Company:
         if missing > 0 and not self.job.dropped:
             self.job.tasks.extend([()] * missing)
             _invite(self.job, missing)
+        elif self.job.tasks:  # who was invited for the pass before stays with other callers
+            _start_workers(min(_n_workers + 1, (os.cpu_count() or 1) - 1))
 
     def __exit__(self, error: object, *_: object) -> None:
         self.depth = 0 if error else self.depth - 1  # an inner one may have been interrupted
@@ -168,14 +170,19 @@ def _closed(job: _Job) -> None:
 
 
 def _invite(job: _Job, guests: int) -> None:
-    global _n_workers
-    # threading.Thread would wait for ever for one that gets no memory to begin with.
-    with _growing, contextlib.suppress(RuntimeError):  # no more threads to be had: fewer do it
-        while _n_workers < guests:
-            _thread.start_new_thread(_serve, (_invitations,))
-            _n_workers += 1
+    _start_workers(guests)
     for _ in range(min(guests, _n_workers)):
         _invitations.put(job)
+
+
+def _start_workers(n: int) -> None:
+    """Have so many, or as many as there can be."""
+    global _n_workers
+    # threading.Thread would wait for ever for one that gets no memory to begin with.
+    with _growing, contextlib.suppress(RuntimeError):
+        while _n_workers < n:
+            _thread.start_new_thread(_serve, (_invitations,))
+            _n_workers += 1
 
 
 def _serve(invitations: SimpleQueue[_Job]) -> None:

@@ -346,6 +346,28 @@ def test_an_interrupted_company_ends_whatever_its_depth():
     assert company.job is None and company.depth == 0 and job.guests == 0
 
 
+def test_workers_that_stay_elsewhere_are_joined_by_others(monkeypatch):
+    """As many as there are CPUs beside a caller."""
+    monkeypatch.setattr(_team, "_n_workers", 0)
+    monkeypatch.setattr(_team, "_invitations", SimpleQueue())
+    monkeypatch.setattr(_team.os, "cpu_count", lambda: 3)
+    calls = [Passes() for _ in range(3)]
+    with (
+        _team.Company(calls[0]) as first,
+        _team.Company(calls[1]) as second,
+        _team.Company(calls[2]) as third,
+    ):
+        for company in (first, second, third):
+            company.invite(1)
+        assert calls[0].attending.acquire(timeout=SOON)
+        assert not calls[1].attending.acquire(timeout=0.05)
+        for company in (second, third, second, third):
+            company.invite(1)
+        assert calls[1].attending.acquire(timeout=SOON)
+        assert not calls[2].attending.acquire(timeout=0.05) and _team._n_workers == 2
+    assert [passes.visits for passes in calls] == [1, 1, 0]
+
+
 def test_guests_do_passes_on_their_own(problem):
     """All segments of the passes that a caller opens, who does none."""
     centroids, k = problem[:8].astype(np.float64), 8
