@@ -2,6 +2,7 @@ from typing import Any, Final, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 BAD_VALUE: Final[int]
 BAD_COLUMN: Final[int]
@@ -50,6 +51,7 @@ class Csr:
         squares: NDArray[np.float64],
     ) -> None: ...
 
+@disjoint_base
 class Products:
     segment_rows: int
     n_segments: int
