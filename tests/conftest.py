@@ -2,11 +2,16 @@
 
 import importlib.util
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from ckmeans._lloyd import choose_simd
+
+# Interrupts are tried: but the jobs that a shell runs in the background begin by ignoring them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How many examples a property is tried on is said here alone: --hypothesis-profile=nightly tries
 # forty times as many, others in each night.
