@@ -3,29 +3,27 @@ from libc.stdint cimport int32_t
 
 cdef extern from *:
     """
-    #if defined(_MSC_VER) && !defined(__clang__)
-    #include <intrin.h>
-    __declspec(dllimport) int __stdcall SwitchToThread(void);
-    #define CKM_NEXT(at) _InterlockedExchangeAdd((volatile long *)(at), 1)
-    #define CKM_LOAD(at) _InterlockedOr((volatile long *)(at), 0)
-    #define CKM_STORE(at, value) _InterlockedExchange((volatile long *)(at), value)
-    #define CKM_YIELD() SwitchToThread()
-    #else
     #ifdef _WIN32
-    #include <windows.h>
+    __declspec(dllimport) int __stdcall SwitchToThread(void);    /* windows.h defines min and max */
     #define CKM_YIELD() SwitchToThread()
     #else
     #include <sched.h>
     #define CKM_YIELD() sched_yield()
     #endif
+    #if defined(_MSC_VER) && !defined(__clang__)
+    #include <intrin.h>
+    #define CKM_NEXT(at) _InterlockedExchangeAdd((volatile long *)(at), 1)
+    #define CKM_LOAD(at) _InterlockedOr((volatile long *)(at), 0)
+    #define CKM_STORE(at, value) _InterlockedExchange((volatile long *)(at), value)
+    #else
     #define CKM_NEXT(at) __atomic_fetch_add(at, 1, __ATOMIC_ACQ_REL)
     #define CKM_LOAD(at) __atomic_load_n(at, __ATOMIC_ACQUIRE)
     #define CKM_STORE(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
     #endif
-    #if defined(_M_X64) || defined(_M_IX86)
-    #define CKM_PAUSE() _mm_pause()
-    #elif defined(__x86_64__) || defined(__i386__)
+    #if defined(__x86_64__) || defined(__i386__)
     #define CKM_PAUSE() __builtin_ia32_pause()
+    #elif defined(_M_X64) || defined(_M_IX86)
+    #define CKM_PAUSE() _mm_pause()
     #elif defined(__aarch64__)
     #define CKM_PAUSE() __asm__ volatile("isb")
     #else
