@@ -3,7 +3,7 @@
 """Loops over the rows of a CSR matrix: looked at once, assigned, added up.
 
 Labels come in three steps, each for the rows that the one before leaves open: the tile's products
-in float32 with coordinates of 16 bits, products with the few nearest centroids in float64, and
+of 16-bit integers, products with the few nearest centroids in float64, and
 direct differences in the order of the columns, which have the bits of `distance2` in `_lloyd.pyx`.
 So they are those of dense rows.
 
@@ -12,15 +12,15 @@ where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
 """
 cimport cython
 from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
-    sparse_error, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
-    sparse_scores, sparse_shared, sparse_squares,
+    sparse_error, sparse_measure, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack,
+    sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
@@ -66,47 +66,28 @@ cdef class Scratch:
 
 
 cdef Py_ssize_t look_at(
-    const value* values, const int32_t* columns, const int64_t* starts, Py_ssize_t first,
-    Py_ssize_t last, Py_ssize_t d, double limit, double* norms2, int* found,
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, Py_ssize_t d, double limit, int* found,
 ) noexcept nogil:
-    """Squared lengths of rows first..last-1; or what is found wrong, and at which element."""
+    """Whether measured rows are what they have to be; or what is wrong, and at which element."""
+    cdef const int32_t* columns = X.columns
     cdef Py_ssize_t i
     cdef int64_t t, start, end
     cdef int wrong
     for i in range(first, last):
-        start, end = starts[i], starts[i + 1]
-        if (i - first) % 2 == 0:
-            measure_two(values, starts, i, min(i + 1, last - 1), norms2)
+        start, end = X.starts[i], X.starts[i + 1]
         wrong = 0
         for t in range(start + 1, end):    # without a branch: in vectors
             wrong |= columns[t] <= columns[t - 1]
         if end > start:    # they ascend, so their ends say whether all lie within 0 and d
             wrong |= (columns[start] < 0) | (columns[end - 1] >= d)
-        if wrong or not norms2[i] < limit * limit:    # no value is beyond the length
-            t = what_is_wrong(values, columns, start, end, d, limit, found)
+        if wrong or not X.norms2[i] < limit * limit:    # no value is beyond the length
+            if X.double_values:
+                t = what_is_wrong(<const double*> X.values, columns, start, end, d, limit, found)
+            else:
+                t = what_is_wrong(<const float*> X.values, columns, start, end, d, limit, found)
             if found[0] and found[0] != 3:
                 return t
     return -1
-
-
-cdef void measure_two(
-    const value* values, const int64_t* starts, Py_ssize_t i, Py_ssize_t j, double* norms2
-) noexcept nogil:
-    """Squared lengths, each added in the order of the elements: of two rows, since either waits for
-    its last sum (1.8 to 1.1 ms for 2M elements)."""
-    cdef int64_t t = starts[i], u = starts[j]
-    cdef double first = 0.0, second = 0.0
-    while t < starts[i + 1] and u < starts[j + 1]:
-        first += <double> values[t] * values[t]
-        second += <double> values[u] * values[u]
-        t += 1
-        u += 1
-    for t in range(t, starts[i + 1]):
-        first += <double> values[t] * values[t]
-    for u in range(u, starts[j + 1]):
-        second += <double> values[u] * values[u]
-    norms2[i] = first
-    norms2[j] = second
 
 
 cdef int64_t what_is_wrong(
@@ -199,7 +180,8 @@ cdef class Csr:
     cdef ckm_csr c
     cdef readonly Py_ssize_t n, d, longest
     cdef readonly object values, columns, starts, norms2
-    cdef double[::1] norm2_view
+    cdef double[::1] norm2_view, norms
+    cdef int16_t[::1] integer_view
 
     def __cinit__(self, values, columns, starts, Py_ssize_t d):
         cdef const int64_t[::1] start_view = starts
@@ -216,28 +198,29 @@ cdef class Csr:
         self.n, self.d, self.longest = n, d, lengths.max()
         self.values, self.columns, self.starts = values, columns, starts
         self.norms2 = np.zeros(self.n)
-        self.norm2_view = self.norms2
+        self.norm2_view, self.norms = self.norms2, np.zeros(self.n)
+        self.integer_view = np.empty(len(values) + 1, np.int16)
         address = values.__array_interface__["data"][0]
         self.c.n = self.n
         self.c.values = <const void*> address
         self.c.columns = &column_view[0] if len(columns) else NULL
         self.c.starts = &start_view[0]
-        self.c.norms2 = &self.norm2_view[0]
+        self.c.norms2, self.c.norms = &self.norm2_view[0], &self.norms[0]
+        self.c.integers = &self.integer_view[0]
         self.c.double_values = values.dtype == np.float64
 
     def look(self, Py_ssize_t first, Py_ssize_t last, double limit):
         """Measure rows first..last-1, which must come before all else; None, or what is wrong with
         them and at which element."""
         cdef int found = 0
-        cdef Py_ssize_t at
-        cdef double* norms2 = &self.norm2_view[0]
+        cdef Py_ssize_t at = -1, end
         with nogil:
-            if self.c.double_values:
-                at = look_at(<const double*> self.c.values, self.c.columns, self.c.starts, first,
-                             last, self.d, limit, norms2, &found)
-            else:
-                at = look_at(<const float*> self.c.values, self.c.columns, self.c.starts, first,
-                             last, self.d, limit, norms2, &found)
+            while first < last and (found == 0 or found == 3):
+                end = min(last, first + 16)    # rows that stay in the caches
+                sparse_measure(&self.c, first, end, &self.norm2_view[0], &self.norms[0],
+                               &self.integer_view[0])
+                at = look_at(&self.c, first, end, self.d, limit, &found)
+                first = end
         return (found, at) if found else None
 
     def take(self, const int64_t[::1] rows):

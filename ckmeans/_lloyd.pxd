@@ -1,6 +1,6 @@
 # The loops of Lloyd's algorithm, for `cimport ckmeans._lloyd`. All are nogil and allocate nothing.
 from libc.stddef cimport size_t
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t
 
 ctypedef fused real:
     float
@@ -46,6 +46,8 @@ cdef extern from "_tiles/tiles.h" nogil:
         const int32_t* columns
         const int64_t* starts
         const double* norms2
+        const double* norms
+        const int16_t* integers
         int double_values
 
 
@@ -184,6 +186,11 @@ cdef Py_ssize_t seed_open_rows(
 ) noexcept nogil
 
 # The rows of a CSR matrix, at the level of SIMD in use: as _tiles/tiles.h says.
+cdef void sparse_measure(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, double* norms2, double* norms,
+    int16_t* integers,
+) noexcept nogil
+
 cdef size_t sparse_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil
 
 cdef void sparse_pack(

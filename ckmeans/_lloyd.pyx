@@ -9,7 +9,7 @@ they leave open are decided by `distance2`, so that every label is that of a flo
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, uint32_t, int64_t, uintptr_t
+from libc.stdint cimport int16_t, int32_t, uint32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -157,6 +157,8 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_pack_candidates_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
                                  double* packed)
     Py_ssize_t ckm_open_rows(const uint32_t* open_bits, int32_t first, int32_t* rows)
+    void ckm_sparse_measure(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, double* norms2,
+                            double* norms, int16_t* integers)
     size_t ckm_sparse_packed_bytes(Py_ssize_t k, Py_ssize_t d)
     void ckm_sparse_pack(const double* centroids, Py_ssize_t k, Py_ssize_t d, void* packed,
                          double* norms2, int32_t* counts)
@@ -534,6 +536,13 @@ cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil:
     return ckm_open_rows(open_bits, first, rows)
+
+
+cdef void sparse_measure(
+    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, double* norms2, double* norms,
+    int16_t* integers,
+) noexcept nogil:
+    ckm_sparse_measure(X, first, last, norms2, norms, integers)
 
 
 cdef size_t sparse_packed_size(Py_ssize_t k, Py_ssize_t d) noexcept nogil:

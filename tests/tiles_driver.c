@@ -211,7 +211,7 @@ DRIVER(f64, double)
 static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values)
 {
     double *X = NEW(double, n * d), *c = NEW(double, k * d), *squares = NEW(double, n);
-    double *norms2 = NEW(double, n), *lengths2 = NEW(double, k), *doubles = NEW(double, n * d);
+    double *norms2 = NEW(double, n), *norms = NEW(double, n), *lengths2 = NEW(double, k), *doubles = NEW(double, n * d);
     float *floats = NEW(float, n * d), *upper = NEW(float, n), *lower = NEW(float, n);
     double *scores = NEW(double, k);
     int32_t *columns = NEW(int32_t, n * d), *labels = NEW(int32_t, n), *found = NEW(int32_t, n);
@@ -223,14 +223,16 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
     for (ptrdiff_t i = 0; i < n; i++, starts[i] = m)
         for (ptrdiff_t f = i % 3; f < d; f += 3, m++) {
             X[i * d + f] = doubles[m] = floats[m] = (float)uniform();
-            norms2[i] += doubles[m] * doubles[m], columns[m] = (int32_t)f;
+            columns[m] = (int32_t)f;
         }
     /* Moved to where they end, so that a watcher sees what is read beyond. */
     void *values = malloc((size_t)m * (double_values ? 8 : 4) + 1);
     int32_t *at = NEW(int32_t, m);
     memcpy(values, double_values ? (void *)doubles : floats, (size_t)m * (double_values ? 8 : 4));
     memcpy(at, columns, (size_t)m * sizeof *at);
-    const ckm_csr rows = {n, values, at, starts, norms2, double_values};
+    int16_t *integers = NEW(int16_t, m);
+    const ckm_csr rows = {n, values, at, starts, norms2, norms, integers, double_values};
+    ckm_sparse_measure(&rows, 0, n, norms2, norms, integers);
     ckm_sparse_pack(c, k, d, packed, lengths2, counts);
     nearest_f64(X, n, d, c, k, labels, squares);
     open = ckm_sparse_nearest(&rows, 0, NULL, n, packed, found, upper, lower, undecided);
@@ -252,7 +254,8 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
     free(X), free(c), free(squares), free(norms2), free(lengths2), free(doubles), free(floats);
     free(upper), free(lower), free(scores), free(columns), free(labels), free(found);
     free(undecided), free(counts), free(starts), free(packed), free(values), free(at);
-    if (!wrong && (open * 20 <= n + 40 || d < 4)) return 0; /* float32 tells few apart on a line */
+    free(integers), free(norms);
+    if (!wrong && (open * 20 <= n + 40 || d < 4)) return 0; /* 16 bits tell few apart on a line */
     printf("sparse n=%td d=%td k=%td: %td undecided, %td wrong\n", n, d, k, open, wrong);
     return 1;
 }

@@ -20,6 +20,16 @@ INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, int double_values)
         prefetch((uintptr_t)X->columns + (uintptr_t)b);
 }
 
+/* The same of those that labels are told by. */
+INLINE void fetch_integers(const ckm_csr *X, ptrdiff_t row)
+{
+    const ptrdiff_t first = X->starts[row] + FETCHED, last = X->starts[row + 1] + FETCHED;
+    for (ptrdiff_t b = first * 2; b < last * 2; b += 64)
+        prefetch((uintptr_t)X->integers + (uintptr_t)b);
+    for (ptrdiff_t b = first * 4; b < last * 4; b += 64)
+        prefetch((uintptr_t)X->columns + (uintptr_t)b);
+}
+
 INLINE void fetch_columns(const ckm_csr *X, ptrdiff_t row, const double *of)
 {
     for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++)
@@ -29,6 +39,48 @@ INLINE void fetch_columns(const ckm_csr *X, ptrdiff_t row, const double *of)
 INLINE double element(const ckm_csr *X, ptrdiff_t t, int double_values)
 {
     return double_values ? ((const double *)X->values)[t] : (double)((const float *)X->values)[t];
+}
+
+/* The columns of elements t and t + 1, by one load: loads are what there is most of. */
+typedef struct {
+    ptrdiff_t first, second;
+} two_columns;
+
+INLINE two_columns columns_at(const ckm_csr *X, ptrdiff_t t)
+{
+    uint64_t both;
+    memcpy(&both, X->columns + t, sizeof both);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (two_columns){(ptrdiff_t)(both >> 32), (ptrdiff_t)(both & 0xFFFFFFFF)};
+#else
+    return (two_columns){(ptrdiff_t)(both & 0xFFFFFFFF), (ptrdiff_t)(both >> 32)};
+#endif
+}
+
+/* Squared lengths, each added in the order of the elements, of up to four rows from `row` on: a sum
+ * waits for its last addition (2M elements: one row 1.8 ms, two 1.1, four OURS). */
+INLINE void measure_four(const ckm_csr *X, ptrdiff_t row, ptrdiff_t last, int double_values,
+                         double *norms2)
+{
+    double sums[4] = {0};
+    ptrdiff_t at[4], left[4], shared = PTRDIFF_MAX;
+    for (int i = 0; i < 4; i++) {
+        const ptrdiff_t r = smaller(row + i, last - 1);
+        at[i] = X->starts[r], left[i] = X->starts[r + 1] - X->starts[r];
+        shared = smaller(shared, left[i]);
+    }
+    for (ptrdiff_t t = 0; t < shared; t++)
+        for (int i = 0; i < 4; i++) {
+            const double x = element(X, at[i] + t, double_values);
+            sums[i] += x * x;
+        }
+    for (int i = 0; i < 4 && row + i < last; i++) {
+        for (ptrdiff_t t = shared; t < left[i]; t++) {
+            const double x = element(X, at[i] + t, double_values);
+            sums[i] += x * x;
+        }
+        norms2[row + i] = sums[i];
+    }
 }
 
 /* Rows that change from one cluster to another, of those first..last-1; -1 is none. */

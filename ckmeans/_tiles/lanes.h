@@ -36,7 +36,10 @@
 #define V_LESS_BITS NAME(v_less_bits)
 #define V_STORE_LABELS NAME(v_store_labels)
 #define V_OF_INTEGERS NAME(v_of_integers)
-#define V_LOW_HALVES NAME(v_low_halves)
+#define V_ZIP_LOW NAME(v_zip_low)
+#define V_ZIP_HIGH NAME(v_zip_high)
+#define V_ADD_PAIRS NAME(v_add_pairs)
+#define V_LOADED NAME(v_loaded)
 #define V_LOAD_CHUNK NAME(v_load_chunk)
 #define V_LOAD_NARROW NAME(v_load_narrow)
 #define V_STORE_CHUNK NAME(v_store_chunk)
@@ -233,15 +236,86 @@ INLINE unsigned V_LESS_BITS(vec a, vec b)
 }
 
 #if REAL_BITS == 32
-/* The low 16 bits in place of the high ones. */
-INLINE ivec V_LOW_HALVES(ivec a)
+/* Each lane as two 16-bit integers. ZIP: those of a and b in turn, of the low or of the high half of
+ * every 16 bytes. ADD_PAIRS: sum + a b of the one + a b of the other. */
+#define ZIPPED (LANES < 4 ? LANES : 4)
+#if VECTOR_BYTES == 64
+INLINE ivec V_ZIP_LOW(ivec a, ivec b)
 {
-#if VECTOR_BYTES
-    typedef uint32_t bits __attribute__((vector_size(VECTOR_BYTES)));
-    return (ivec)((bits)a << 16);
+    return (ivec)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b);
+}
+INLINE ivec V_ZIP_HIGH(ivec a, ivec b)
+{
+    return (ivec)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b);
+}
+INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
+{
+    return (ivec)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
+}
+#elif VECTOR_BYTES == 32
+INLINE ivec V_ZIP_LOW(ivec a, ivec b)
+{
+    return (ivec)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b);
+}
+INLINE ivec V_ZIP_HIGH(ivec a, ivec b)
+{
+    return (ivec)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b);
+}
+INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
+{
+    return (ivec)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
+}
+#elif VECTOR_BYTES && defined(__SSE2__)
+INLINE ivec V_ZIP_LOW(ivec a, ivec b) { return (ivec)_mm_unpacklo_epi16((__m128i)a, (__m128i)b); }
+INLINE ivec V_ZIP_HIGH(ivec a, ivec b) { return (ivec)_mm_unpackhi_epi16((__m128i)a, (__m128i)b); }
+INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
+{
+    return (ivec)_mm_add_epi32((__m128i)sum, _mm_madd_epi16((__m128i)a, (__m128i)b));
+}
+#elif VECTOR_BYTES && defined(__aarch64__)
+INLINE ivec V_ZIP_LOW(ivec a, ivec b) { return (ivec)vzip1q_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE ivec V_ZIP_HIGH(ivec a, ivec b) { return (ivec)vzip2q_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
+{
+    const int32x4_t low = vmull_s16(vget_low_s16((int16x8_t)a), vget_low_s16((int16x8_t)b));
+    const int32x4_t high = vmull_high_s16((int16x8_t)a, (int16x8_t)b);
+    return (ivec)vaddq_s32((int32x4_t)sum, vpaddq_s32(low, high));
+}
 #else
-    return (ivec)((uint32_t)a << 16);
+INLINE ivec NAME(v_zip)(ivec a, ivec b, int from)
+{
+    int16_t x[2 * LANES], y[2 * LANES], zipped[2 * LANES];
+    memcpy(x, &a, sizeof a), memcpy(y, &b, sizeof b);
+    for (int i = 0; i < LANES; i++) {
+        const int at = i / ZIPPED * 2 * ZIPPED + from * ZIPPED + i % ZIPPED;
+        zipped[2 * i] = x[at], zipped[2 * i + 1] = y[at];
+    }
+    memcpy(&a, zipped, sizeof a);
+    return a;
+}
+INLINE ivec V_ZIP_LOW(ivec a, ivec b) { return NAME(v_zip)(a, b, 0); }
+INLINE ivec V_ZIP_HIGH(ivec a, ivec b) { return NAME(v_zip)(a, b, 1); }
+INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
+{
+    int16_t x[2 * LANES], y[2 * LANES];
+    uint32_t sums[LANES]; /* they may overflow, where nobody looks at them */
+    memcpy(x, &a, sizeof a), memcpy(y, &b, sizeof b), memcpy(sums, &sum, sizeof sum);
+    for (int i = 0; i < LANES; i++)
+        sums[i] += (uint32_t)(x[2 * i] * y[2 * i]) + (uint32_t)(x[2 * i + 1] * y[2 * i + 1]);
+    memcpy(&sum, sums, sizeof sum);
+    return sum;
+}
 #endif
+
+/* A vector that is loaded once, however often it is used. */
+INLINE ivec V_LOADED(ivec a)
+{
+#if VECTOR_BYTES == 64
+    __asm__("" : "+v"(a));
+#elif VECTOR_BYTES && defined(__SSE2__)
+    __asm__("" : "+x"(a));
+#endif
+    return a;
 }
 
 INLINE vec V_OF_INTEGERS(ivec a)

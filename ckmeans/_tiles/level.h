@@ -39,7 +39,7 @@ static const table_sparse JOIN(level, sparse, LEVEL) = {
     JOIN(sparse_packed_bytes, f32, LEVEL), JOIN(sparse_pack, f32, LEVEL),
     JOIN(sparse_nearest, f32, LEVEL),      JOIN(sparse_scores, f32, LEVEL),
     JOIN(sparse_error, f32, LEVEL),        JOIN(sparse_shared, f64, LEVEL),
-    JOIN(sparse_squares, f64, LEVEL),
+    JOIN(sparse_squares, f64, LEVEL),      JOIN(sparse_round, f32, LEVEL),
 };
 #if VECTOR_BYTES == 64
 static const table_rounded JOIN(level, rounded, LEVEL) = {

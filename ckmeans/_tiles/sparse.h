@@ -1,24 +1,33 @@
 /* Rows of a CSR matrix against centroids; a part of kernel.h.
  *
  * Lanes are centroids: they lie d-major in panels, so that each element of a row is one multiply-add
- * of a vector, whatever its column. For labels, with certificates, elements are float and
- * coordinates 16-bit integers: what takes the time is to bring a column's coordinates to the
- * registers, and more of them are in the caches where they take half as many bytes (d = 20k:
- * k = 20 5.2 to 3.0 ms, k = 100 15.7 to 8.8). For seeding and transform() both are double, without
- * FMA, so that the squares have the same bits at every level. */
+ * of a vector, whatever its column. For labels, with certificates, rows and centroids are 16-bit
+ * integers: two elements of a row a lane and instruction, and half of the bytes that float32 would
+ * bring to the caches (d = 20k, k = 20: 5.2 ms in float32, 3.0 with integers as centroids alone,
+ * OURS with both). For seeding and transform() both are double, without FMA, so that the squares
+ * have the same bits at every level. */
 
 #if REAL_BITS == 32
 
 #define SPARSE_SUMS 8 /* of a panel, at most: vectors */
 #define sparse_packed NAME(sparse_packed)
 
+/* Lengths as integers: a row's is LONGEST_ROW, that of the longest centroid is at most
+ * LONGEST_CENTROID. By Cauchy and Schwarz, sums of fewer than 1e5 products stay within 31 bits,
+ * roundings by half included. */
+#define LONGEST_ROW 32766.0
+#define LONGEST_CENTROID 65000.0
+
 /* The head of a packed buffer; then half squared norms (stride,), infinite beyond k; then panels
- * (d, PAIRS * LANES). An int32 is a pair of coordinates: those of the sums 2p and 2p + 1 of a panel
- * stand in the high and in the low halves of vector p. All are in units of `unit`. */
+ * (d, PAIRS * LANES) of pairs of 16-bit integers. Those of pair p of a panel's sums are in the order
+ * in which V_ZIP_LOW and V_ZIP_HIGH give the lanes of the one and of the other. */
 typedef struct {
     ptrdiff_t k, d, sums, n_panels, stride;
     double radius; /* at least the largest norm */
-    double unit;   /* 2^-16 of the step between integers */
+    double step;   /* between integers */
+    double unit;   /* of scores and half squared norms: of a size that float can hold */
+    double factor; /* a row's norm times it is what a product of integers is, in units */
+    double limit;  /* norms beyond are not for float */
 } sparse_packed;
 
 #define PAIRS(sums) (((sums) + 1) / 2)
@@ -34,7 +43,7 @@ static void NAME(sparse_shape)(sparse_packed *p, ptrdiff_t k, ptrdiff_t d)
 
 INLINE const real *NAME(half_norms_of)(const sparse_packed *p)
 {
-    return (const real *)((const char *)p + 64);
+    return (const real *)((const char *)p + 128);
 }
 
 INLINE const int32_t *NAME(panels_of)(const sparse_packed *p)
@@ -80,29 +89,26 @@ static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, d
 
 #define SPARSE_COLUMNS 64 /* packed at a time: their lines stay in the L1 cache */
 
-/* Integers nearest to (c - low) / step. */
-INLINE void NAME(sparse_steps)(const double *c, const int32_t *low, ptrdiff_t n, double per_step,
-                               int32_t *steps)
+INLINE int32_t NAME(rounded_to_integer)(double x) { return (int32_t)(x + (x < 0 ? -0.5 : 0.5)); }
+
+/* Columns f..f+n-1 of two centroids side by side; NULL is no centroid. */
+INLINE void NAME(sparse_pack_pair)(const double *one, const double *other, ptrdiff_t n,
+                                   double per_step, int32_t *to, ptrdiff_t width)
 {
+    int32_t a[SPARSE_COLUMNS] = {0}, b[SPARSE_COLUMNS] = {0};
+    for (ptrdiff_t f = 0; one && f < n; f++) a[f] = NAME(rounded_to_integer)(one[f] * per_step);
+    for (ptrdiff_t f = 0; other && f < n; f++) b[f] = NAME(rounded_to_integer)(other[f] * per_step);
     for (ptrdiff_t f = 0; f < n; f++) {
-        const double x = c[f] * per_step - low[f] * 0x1p-16;
-        steps[f] = (int32_t)(x + (x < 0 ? -0.5 : 0.5));
+        const int16_t pair[2] = {(int16_t)a[f], (int16_t)b[f]};
+        memcpy(to + f * width, pair, sizeof pair);
     }
 }
 
-/* Columns f..f+n-1 of the centroids whose coordinates are pairs; NULL is no centroid. The low half
- * is a part of the number in the high half, which makes up for it. */
-INLINE void NAME(sparse_pack_pair)(const double *high, const double *low, ptrdiff_t n,
-                                   double per_step, int32_t *to, ptrdiff_t width)
+/* Which centroid of a panel stands at a place of a column's integers. */
+INLINE ptrdiff_t NAME(sparse_centroid_at)(ptrdiff_t place)
 {
-    int32_t lows[SPARSE_COLUMNS] = {0}, highs[SPARSE_COLUMNS] = {0};
-    if (low) {
-        NAME(sparse_steps)(low, highs, n, per_step, lows);
-        for (ptrdiff_t f = 0; f < n; f++) lows[f] &= 0xffff;
-    }
-    if (high) NAME(sparse_steps)(high, lows, n, per_step, highs);
-    for (ptrdiff_t f = 0; f < n; f++)
-        to[f * width] = (int32_t)((uint32_t)highs[f] << 16 | (uint32_t)lows[f]);
+    const ptrdiff_t sums = place / (2 * LANES) * 2 + place / ZIPPED % 2;
+    return sums * LANES + place % (2 * LANES) / (2 * ZIPPED) * ZIPPED + place % ZIPPED;
 }
 
 static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *packed,
@@ -116,75 +122,89 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
         if (norms2[j] > longest2) longest2 = norms2[j];
     }
     p->radius = sqrt(longest2) * (1 + 1e-9);
-    p->unit = largest > 1e-200 ? largest / (32766 * 0x1p16) : 1;
+    const double least = p->radius / LONGEST_CENTROID; /* step */
+    p->step = largest / 32766 > least ? largest / 32766 : least;
+    if (!(p->step > 1e-100)) p->step = 1;
+    p->unit = p->step * (p->radius > p->step ? p->radius : 1);
+    p->factor = p->step / p->unit / LONGEST_ROW;
+    p->limit = p->radius < 1e18 ? 1e20 * p->unit / p->step : 0;
+    if (p->limit > 1e18) p->limit = 1e18;
     real *half_norms = (real *)NAME(half_norms_of)(p);
     for (ptrdiff_t j = 0; j < p->stride; j++)
         half_norms[j] = (real)(j < k ? norms2[j] / 2 / p->unit : INFINITY);
 
-    const ptrdiff_t width = PAIRS(p->sums) * LANES;
-    const double per_step = 0x1p-16 / p->unit;
+    const ptrdiff_t width = PAIRS(p->sums) * LANES, end = p->sums * LANES;
     int32_t *panel = (int32_t *)NAME(panels_of)(p);
-    for (ptrdiff_t first = 0; first < p->stride; first += p->sums * LANES, panel += d * width)
+    for (ptrdiff_t first = 0; first < p->stride; first += end, panel += d * width)
         for (ptrdiff_t f = 0; f < d; f += SPARSE_COLUMNS)
             for (ptrdiff_t i = 0; i < width; i++) {
-                const ptrdiff_t j = first + i / LANES * 2 * LANES + i % LANES, l = j + LANES;
-                const int paired = l < k && l < first + p->sums * LANES;
-                NAME(sparse_pack_pair)(j < k ? centroids + j * d + f : NULL,
-                                       paired ? centroids + l * d + f : NULL,
-                                       smaller(SPARSE_COLUMNS, d - f), per_step,
-                                       panel + f * width + i, width);
+                const double *pair[2] = {NULL, NULL};
+                for (int half = 0; half < 2; half++) {
+                    const ptrdiff_t j = NAME(sparse_centroid_at)(2 * i + half);
+                    if (j < end && first + j < k) pair[half] = centroids + (first + j) * d + f;
+                }
+                NAME(sparse_pack_pair)(pair[0], pair[1], smaller(SPARSE_COLUMNS, d - f),
+                                       1 / p->step, panel + f * width + i, width);
             }
 }
 
 /* Elements ahead of which coordinates are fetched, to L1. */
 #define SPARSE_AHEAD 24
 
-/* Element t of a row times the coordinates of n vectors of centroids. */
-INLINE void NAME(sparse_add)(const ckm_csr *X, ptrdiff_t t, int double_values,
-                             const int32_t *panel, int n, vec *sums)
+/* Two elements of a row, at these coordinates, times those of n vectors of centroids. */
+INLINE void NAME(sparse_add)(const int16_t elements[2], const int32_t *one, const int32_t *other,
+                             int n, ivec *sums)
 {
-    const ptrdiff_t width = PAIRS(n) * LANES;
-    const ptrdiff_t known = X->starts[X->n] - SPARSE_AHEAD; /* the next rows' columns too */
-    const int32_t *at = panel + X->columns[t] * width;
-    const int32_t *ahead = panel + X->columns[t < known ? t + SPARSE_AHEAD : t] * width;
-    const vec x = V_SET1((real)element(X, t, double_values));
+    int32_t pair;
+    memcpy(&pair, elements, sizeof pair);
+    const ivec x = pair - (ivec){0};
     EACH(p, PAIRS(n)) {
-        const ivec pair = NAME(v_bits)(V_LOAD((const real *)at + p * LANES));
-        if (p * sizeof(vec) % 64 == 0) prefetch_near(ahead + p * LANES);
-        sums[2 * p] = V_FMA(x, V_OF_INTEGERS(pair), sums[2 * p]);
-        if (2 * p + 1 < n)
-            sums[2 * p + 1] = V_FMA(x, V_OF_INTEGERS(V_LOW_HALVES(pair)), sums[2 * p + 1]);
+        const ivec a = NAME(v_bits)(V_LOAD((const real *)one + p * LANES));
+        const ivec b = V_LOADED(NAME(v_bits)(V_LOAD((const real *)other + p * LANES)));
+        sums[2 * p] = V_ADD_PAIRS(sums[2 * p], V_ZIP_LOW(a, b), x);
+        if (2 * p + 1 < n) sums[2 * p + 1] = V_ADD_PAIRS(sums[2 * p + 1], V_ZIP_HIGH(a, b), x);
     }
 }
 
-/* The scores of a row with the centroids of a panel: |c|^2 / 2 - x.c in units of p->unit. */
-INLINE void NAME(sparse_dots)(const ckm_csr *X, ptrdiff_t row, int double_values,
-                              const real *half_norms, const int32_t *panel, int n, vec *scores)
+INLINE void NAME(sparse_fetch)(const int32_t *coordinates, int n)
 {
-    vec sums[SPARSE_SUMS], others[SPARSE_SUMS];
+    EACH(p, PAIRS(n))
+        if (p * sizeof(vec) % 64 == 0) prefetch_near(coordinates + p * LANES);
+}
+
+/* The scores of a row with the centroids of a panel: |c|^2 / 2 - x.c in units of p->unit. A product
+ * of integers is `factor` of them. */
+INLINE void NAME(sparse_dots)(const ckm_csr *X, ptrdiff_t row, real factor, const real *half_norms,
+                              const int32_t *panel, int n, vec *scores)
+{
+    const ptrdiff_t width = PAIRS(n) * LANES, end = X->starts[row + 1];
+    const ptrdiff_t ahead = end + SPARSE_AHEAD < X->starts[X->n] ? SPARSE_AHEAD : 0;
+    const int32_t *columns = X->columns;
+    ivec sums[SPARSE_SUMS];
     ptrdiff_t t = X->starts[row];
-    const ptrdiff_t end = X->starts[row + 1];
-    fetch_elements(X, row, double_values);
-    EACH(s, n) sums[s] = others[s] = V_SET1(0);
-    if (n <= 4) /* few sums wait for themselves: -6 % at k = 20 */
-        for (; t + 1 < end; t += 2) {
-            NAME(sparse_add)(X, t, double_values, panel, n, sums);
-            NAME(sparse_add)(X, t + 1, double_values, panel, n, others);
-        }
-    for (; t < end; t++) NAME(sparse_add)(X, t, double_values, panel, n, sums);
-    EACH(s, n) scores[s] = V_LOAD(half_norms + s * LANES) - (sums[s] + others[s]);
+    fetch_integers(X, row);
+    EACH(s, n) sums[s] = (ivec){0};
+    for (; t + 1 < end; t += 2) {
+        const two_columns now = columns_at(X, t), then = columns_at(X, t + ahead);
+        NAME(sparse_fetch)(panel + then.first * width, n);
+        NAME(sparse_fetch)(panel + then.second * width, n);
+        NAME(sparse_add)(X->integers + t, panel + now.first * width, panel + now.second * width, n,
+                         sums);
+    }
+    if (t < end) {
+        const int16_t last[2] = {X->integers[t], 0};
+        NAME(sparse_add)(last, panel + columns[t] * width, panel + columns[t] * width, n, sums);
+    }
+    EACH(s, n)
+        scores[s] = V_LOAD(half_norms + s * LANES) - V_SET1(factor) * V_OF_INTEGERS(sums[s]);
 }
 
 #define SPARSE_CASE(n)                                                                             \
-    case n:                                                                                        \
-        if (X->double_values)                                                                      \
-            NAME(sparse_dots)(X, row, 1, half_norms, panel, n, scores);                            \
-        else                                                                                       \
-            NAME(sparse_dots)(X, row, 0, half_norms, panel, n, scores);                            \
-        break;
+    case n: NAME(sparse_dots)(X, row, factor, half_norms, panel, n, scores); break;
 
-static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, const real *half_norms,
-                               const int32_t *panel, ptrdiff_t sums, vec *scores)
+static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, real factor,
+                               const real *half_norms, const int32_t *panel, ptrdiff_t sums,
+                               vec *scores)
 {
     switch (sums) {
         SPARSE_CASE(1)
@@ -198,15 +218,25 @@ static void NAME(sparse_panel)(const ckm_csr *X, ptrdiff_t row, const real *half
     }
 }
 
+#define NOT_ROUNDED 1e-280 /* rows whose squared length is below are zeros as integers */
+
+/* What a product of integers is, in units of p->unit. Where that is none that float can hold,
+ * sparse_error() certifies nothing. */
+INLINE real NAME(sparse_factor)(const ckm_csr *X, ptrdiff_t row, const sparse_packed *p)
+{
+    return X->norms[row] < p->limit ? (real)(X->norms[row] * p->factor) : 0;
+}
+
 /* scores (k,) out. */
 static void NAME(sparse_scores)(const ckm_csr *X, ptrdiff_t row, const void *packed, double *scores)
 {
     const sparse_packed *p = packed;
     const int32_t *panel = NAME(panels_of)(p);
     const ptrdiff_t width = p->sums * LANES;
+    const real factor = NAME(sparse_factor)(X, row, p);
     for (ptrdiff_t j = 0; j < p->k; j += width, panel += p->d * PAIRS(p->sums) * LANES) {
         vec some[SPARSE_SUMS];
-        NAME(sparse_panel)(X, row, NAME(half_norms_of)(p) + j, panel, p->sums, some);
+        NAME(sparse_panel)(X, row, factor, NAME(half_norms_of)(p) + j, panel, p->sums, some);
         for (ptrdiff_t i = 0; i < width && j + i < p->k; i++)
             scores[j + i] = ((const real *)some)[i] * p->unit;
     }
@@ -223,9 +253,11 @@ INLINE void NAME(keep_row)(const ckm_csr *X, ptrdiff_t row, const sparse_packed 
     const int32_t *panel = NAME(panels_of)(p);
     vec best = V_SET1(INFINITY), second = V_SET1(INFINITY), scores[SPARSE_SUMS];
     ivec group = NAME(v_bits)(V_SET1(0));
+    const real factor = NAME(sparse_factor)(X, row, p);
     for (ptrdiff_t g = 0; g < p->n_panels; g++, panel += p->d * PAIRS(p->sums) * LANES) {
         const ptrdiff_t first = g * p->sums;
-        NAME(sparse_panel)(X, row, NAME(half_norms_of)(p) + first * LANES, panel, p->sums, scores);
+        NAME(sparse_panel)(X, row, factor, NAME(half_norms_of)(p) + first * LANES, panel, p->sums,
+                           scores);
         for (ptrdiff_t s = 0; s < p->sums; s++) {
             second = V_MIN(second, V_MAX(best, scores[s]));
             group = V_REPLACE_IF_LESS(scores[s], best, (real_bits)(first + s), group);
@@ -256,17 +288,37 @@ INLINE void NAME(least_across)(const NAME(sparse_tile) * tile, real *least, real
     V_STORE(least, best), V_STORE(next, second), V_STORE_LABELS(labels, NAME(v_bits)(label));
 }
 
-/* Half as much as squared distances by the scores, and by any plain float64 sum, may be wrong. A
- * coordinate is wrong by half a step, and |x|_1 <= sqrt(m) |x|. */
+/* Half as much as squared distances by the scores, and by any plain float64 sum, may be wrong. An
+ * element and a coordinate are wrong by half a step, of m elements: with steps s and t,
+ * |sum x c - s t sum X C| <= t/2 |x|_1 + s/2 |C t|_1, and |.|_1 <= sqrt(m) |.|. */
 static double NAME(sparse_error)(const ckm_csr *X, ptrdiff_t row, const void *packed)
 {
     const sparse_packed *p = packed;
-    const double m = (double)(X->starts[row + 1] - X->starts[row]);
-    const double norm = sqrt(X->norms2[row]), radius = p->radius, all = norm + radius;
-    if (!(norm < 1e18 && radius < 1e18 && m < 1e5)) return INFINITY;
-    return 1.02 * (0x1p15 * p->unit * sqrt(m) * norm + (m + 8) * REAL_ROUNDOFF * norm * radius +
-                   2 * REAL_ROUNDOFF * radius * radius + ((double)p->d + 16) * 1.2e-16 * all * all +
-                   (m + 4) * 0x1p-149 * (1 + all));
+    const double m = (double)(X->starts[row + 1] - X->starts[row]), half = 0.5 * sqrt(m);
+    const double norm = X->norms[row], radius = p->radius, all = norm + radius;
+    if (!(norm < p->limit && m < 1e5)) return INFINITY;
+    return 1.02 * (half * norm * (p->step + (radius + p->step * half) * (1 / LONGEST_ROW)) +
+                   8 * REAL_ROUNDOFF * norm * radius + 2 * REAL_ROUNDOFF * radius * radius +
+                   ((double)p->d + 16) * 1.2e-16 * all * all + (m + 4) * 0x1p-149 * (1 + all));
+}
+
+/* The values of rows first..last-1 as integers, by the row's squared length. */
+static void NAME(sparse_round)(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, int16_t *integers)
+{
+    for (ptrdiff_t row = first; row < last; row++) {
+        const int known = X->norms2[row] > NOT_ROUNDED && X->norms2[row] < DBL_MAX;
+        const double scale = known ? LONGEST_ROW / X->norms[row] : 0;
+        const ptrdiff_t end = X->starts[row + 1];
+        if (!known)
+            memset(integers + X->starts[row], 0,
+                   (size_t)(end - X->starts[row]) * sizeof *integers);
+        else if (X->double_values)
+            for (ptrdiff_t t = X->starts[row]; t < end; t++)
+                integers[t] = (int16_t)NAME(rounded_to_integer)(element(X, t, 1) * scale);
+        else
+            for (ptrdiff_t t = X->starts[row]; t < end; t++)
+                integers[t] = (int16_t)NAME(rounded_to_integer)(element(X, t, 0) * scale);
+    }
 }
 
 static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
@@ -306,6 +358,9 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 #undef SPARSE_AHEAD
 #undef SPARSE_CASE
 #undef SPARSE_COLUMNS
+#undef LONGEST_ROW
+#undef LONGEST_CENTROID
+#undef NOT_ROUNDED
 #undef sparse_packed
 
 #else

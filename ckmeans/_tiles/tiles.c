@@ -41,8 +41,8 @@ INLINE int lowest_bit(unsigned bits)
 #include <arm_neon.h>
 #endif
 
-#include "csr.h"
 #include "layout.h"
+#include "csr.h"
 #include "columns.h"
 
 /* How a tile was scored: by kernel.h, half expanded or by differences, or by screen.h. */
@@ -130,6 +130,7 @@ typedef struct {
                    double *);
     void (*squares)(const double *, const int32_t *, ptrdiff_t, const double *, double *,
                     double *);
+    void (*round)(const ckm_csr *, ptrdiff_t, ptrdiff_t, int16_t *);
 } table_sparse;
 
 /* Each level fills the vector registers with VECTORS x GROUP accumulators, VECTORS vectors of rows
@@ -569,6 +570,19 @@ ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows)
 static const table_sparse *sparse_table(ptrdiff_t k)
 {
     return k <= SPARSE_FEW ? chosen->few_sparse : chosen->sparse;
+}
+
+void ckm_sparse_measure(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, double *norms2,
+                        double *norms, int16_t *integers)
+{
+    for (ptrdiff_t row = first; row < last; row += 4) {
+        if (X->double_values)
+            measure_four(X, row, last, 1, norms2);
+        else
+            measure_four(X, row, last, 0, norms2);
+        for (ptrdiff_t r = row; r < smaller(row + 4, last); r++) norms[r] = sqrt(norms2[r]);
+        chosen->sparse->round(X, row, smaller(row + 4, last), integers);
+    }
 }
 
 size_t ckm_sparse_packed_bytes(ptrdiff_t k, ptrdiff_t d)

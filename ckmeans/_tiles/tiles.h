@@ -203,15 +203,22 @@ void ckm_all_distances(const double *X, ptrdiff_t m, ptrdiff_t d, const double *
                        ptrdiff_t stride, ptrdiff_t k, double *out);
 
 /* A CSR matrix: row i has the elements starts[i] to starts[i + 1] - 1 of values and columns, the
- * columns ascending and each once. norms2 are the rows' squared lengths as plain float64 sums. */
+ * columns ascending and each once. norms2 (n,) are the rows' squared lengths as plain float64 sums,
+ * norms (n,) their roots, integers (starts[n],) the values at a scale by row: ckm_sparse_measure
+ * writes all three. */
 typedef struct {
     ptrdiff_t n;
     const void *values;
     const int32_t *columns;
     const int64_t *starts;
-    const double *norms2;
+    const double *norms2, *norms;
+    const int16_t *integers;
     int double_values; /* rather than float */
 } ckm_csr;
+
+/* Of rows first..last-1. Where a value is not finite, the length is not either. */
+void ckm_sparse_measure(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, double *norms2,
+                        double *norms, int16_t *integers);
 
 /* Centroids (k, d) for ckm_sparse_nearest; the caller owns the buffer, aligned to 64 bytes. Also
  * their squared lengths norms2 (k,), and how many coordinates of each are not zero: counts (k,). */
