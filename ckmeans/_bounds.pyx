@@ -19,6 +19,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from ckmeans._memory import fresh, zeroed
+
 from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
     ckm_drifts_f64, decide_row, distances_of, filter_rows, move_rows, nearest_rounded, nearest_rows,
@@ -527,7 +529,7 @@ cdef class Sweep:
         """Room for the bounds or for rounded rows, which take the same place."""
         cdef Plan* p = &self.plan
         self.room = max(self.bounds_bytes, <Py_ssize_t> rounded_size(p.n, p.d))
-        self.memory = np.empty(self.room + LINE, np.uint8)
+        self.memory = fresh(self.room + LINE, np.uint8)
         p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
         p.lower = p.upper + self.bounds_bytes // 2
         p.rounded = <int32_t*> p.upper
@@ -574,7 +576,7 @@ cdef class Sweep:
         self.total_view = self.totals
         if k != p.k:
             self.cut(k)
-            self.partial = np.zeros(self.n_segments * k * (p.d + 2))
+            self.partial = zeroed(self.n_segments * k * (p.d + 2))
             self.residues = None
             self.touched = np.zeros(self.n_segments * k, np.uint8)
             self.gap = None

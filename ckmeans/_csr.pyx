@@ -17,6 +17,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from ckmeans._memory import fresh, zeroed
+
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
     sparse_error, sparse_measure, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack,
@@ -199,7 +201,7 @@ cdef class Csr:
         self.values, self.columns, self.starts = values, columns, starts
         self.norms2 = np.zeros(self.n)
         self.norm2_view, self.norms = self.norms2, np.zeros(self.n)
-        self.integer_view = np.empty(len(values) + 1, np.int16)
+        self.integer_view = fresh(len(values) + 1, np.int16)
         address = values.__array_interface__["data"][0]
         self.c.n = self.n
         self.c.values = <const void*> address
@@ -228,7 +230,7 @@ cdef class Csr:
         cdef Py_ssize_t i, t, m = rows.shape[0]
         cdef Scratch s = Scratch(self.longest, 1)
         cdef Row row
-        taken = np.zeros((m, self.d))
+        taken = zeroed((m, self.d))
         cdef double[:, ::1] out = taken
         for i in range(m):
             if not 0 <= rows[i] < self.n:
@@ -371,9 +373,9 @@ cdef class ByLists(Products):
         cdef uintptr_t address
         self.rows = rows
         self.cut(max(2, min(16, elements // max(1 << 18, 16 * rows.d)), elements // (1 << 25)))
-        self.begins = np.empty((self.n_segments, rows.d + 2), np.int64)
-        self.row_view = np.empty(elements + 1, np.int32)
-        self.listed = np.empty_like(rows.values)
+        self.begins = fresh((self.n_segments, rows.d + 2), np.int64)
+        self.row_view = fresh(elements + 1, np.int32)
+        self.listed = fresh(len(rows.values), rows.values.dtype)
         address = self.listed.__array_interface__["data"][0]
         self.listed_at = <void*> address
         self.is_listed = np.zeros(self.n_segments, np.uint8)
@@ -540,10 +542,10 @@ cdef class CsrSweep:
         self.labels = np.full(n, -1, np.int32) if labels is None else labels
         self.before = np.full(n, -1, np.int32)
         self.label_view, self.before_view = self.labels, self.before
-        self.totals = np.zeros((k, d + 2))
+        self.totals = zeroed((k, d + 2))
         self.total_view = self.totals
         if k != self.k:
-            self.panel = np.empty(sparse_packed_size(k, d) + 64, np.uint8)
+            self.panel = fresh(sparse_packed_size(k, d) + 64, np.uint8)
             self.norms2, self.counts = np.empty(k), np.empty(k, np.int32)
             self.listed = np.empty(k, np.int64)
             self.nonzero = np.empty(k * (d // LISTED) + 1, np.int32)
@@ -770,7 +772,7 @@ cdef class CsrSweep:
         whose totals are cleared of what rounding has left in them."""
         cdef Py_ssize_t j, f, d = self.rows.d, n_empty = 0
         cdef double mass
-        means = np.empty((self.k, d))
+        means = fresh((self.k, d))
         cdef double[:, ::1] out = means
         with nogil:
             for j in range(self.k):

@@ -10,6 +10,8 @@ import os
 
 import numpy as np
 
+from ckmeans._memory import fresh, zeroed
+
 from ckmeans._lloyd cimport read_rows
 from ckmeans._source cimport Source
 
@@ -148,10 +150,10 @@ cdef class Distinct:
             slots *= 2
         self.source, self.most, self.count, self.mask = source, most, 0, slots - 1
         self.at_once = max(1, min(AT_ONCE, ELEMENTS // source.d))
-        self.values = np.empty((most, source.d), np.float32 if source.single else np.float64)
+        self.values = fresh((most, source.d), np.float32 if source.single else np.float64)
         cdef uintptr_t address = self.values.__array_interface__["data"][0]
         self.value_at = <char*> address
-        self.slots = np.zeros(slots, np.int32)
+        self.slots = zeroed(slots, np.int32)
         self.block = np.empty(self.at_once * row_bytes, np.uint8)
         self.hashes = np.empty(self.at_once, np.uint64)
 

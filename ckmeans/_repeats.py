@@ -10,6 +10,7 @@ import numpy as np
 from ckmeans._bounds import Sweep
 from ckmeans._distinct import Distinct, pick, sums
 from ckmeans._iterate import Problem
+from ckmeans._memory import fresh
 from ckmeans._rows import Rows
 
 AT_ONCE = 1 << 22  # elements, of which Python can be interrupted only in between
@@ -68,7 +69,7 @@ def repeating_problem(
     if most < k or fewest_distinct(rows, most) > most:
         return None
     distinct = Distinct(rows.source, most)
-    numbers = np.empty(rows.n, dtype=np.int32)
+    numbers = fresh(rows.n, np.int32)
     at_once = max(1, AT_ONCE // rows.d)
     for first in range(0, rows.n, at_once):
         if not distinct.number(first, numbers[first : first + at_once]):

@@ -16,6 +16,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from ckmeans._memory import fresh, zeroed
+
 from ckmeans._lloyd cimport (
     CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
     seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
@@ -332,11 +334,11 @@ cdef class Seeding:
         self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         self.centroids = np.empty((k, p.d))
-        self.nearest = np.empty(p.n)
-        self.owner = np.zeros(p.n, np.int32)
+        self.nearest = fresh(p.n)
+        self.owner = zeroed(p.n, np.int32)
         self.centroid_view, self.nearest_view = self.centroids, self.nearest
         self.owner_view = self.owner
-        self.open_view = np.empty(n_cells * n_candidates * CKM_OPEN_WORDS, np.uint32)
+        self.open_view = fresh(n_cells * n_candidates * CKM_OPEN_WORDS, np.uint32)
         self.cells, self.n_cells = np.empty(2 * n_cells), n_cells
         self.limits = np.empty(0 if p.narrow else k)
         self.candidates = np.empty((n_candidates, p.d))

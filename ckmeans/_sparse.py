@@ -22,6 +22,7 @@ from ckmeans._csr import (
     plain_norms2,
 )
 from ckmeans._iterate import Problem
+from ckmeans._memory import fresh
 from ckmeans._rows import directions
 
 BLOCK_ELEMENTS = 1 << 17  # of a block of rows
@@ -51,7 +52,8 @@ class SparseRows:
         single = X.dtype == np.float32 or X.dtype.itemsize <= 2
         values = np.ascontiguousarray(X.data[used], np.float32 if single else np.float64)
         given = X.indices[used]
-        columns = np.array(given, dtype=np.int32)
+        columns = fresh(len(given), np.int32)
+        columns[...] = given
         if given.dtype != np.int32:
             columns[columns != given] = -1  # beyond int32 there is no column: -1 stands for all
         self._hold(values, columns, starts, X.shape[1])
@@ -284,7 +286,7 @@ class SparseSeeding:
         self.n_segments = self.products.n_segments
         self.centroids = np.zeros((k, rows.d))
         self.nearest = np.full(rows.n, np.inf)
-        self.squares = np.empty((n_candidates, rows.n))
+        self.squares = fresh((n_candidates, rows.n))
         self.gains = np.empty((self.n_segments, n_candidates))
         self.points = np.empty(0, dtype=np.int64)
         self.reached = 0

@@ -1,0 +1,30 @@
+"""Memory to work in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+PAGE = 1 << 21  # bytes of a large page
+ASKED = 1 << 22  # bytes from which on NumPy asks the system for large pages
+
+
+def fresh(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+    """An array that is not filled, in large pages if it takes half of one: 3 MB that are touched
+    for the first time take 0.6 instead of 2 ms."""
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize * (math.prod(shape) if isinstance(shape, tuple) else shape)
+    if size < PAGE // 2:
+        return np.empty(shape, dtype)
+    around = np.empty(max(size + PAGE, ASKED), np.uint8)
+    first = -around.__array_interface__["data"][0] % PAGE
+    return around[first : first + size].view(dtype).reshape(shape)
+
+
+def zeroed(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+    """The same with zeros."""
+    array = fresh(shape, dtype)
+    array.fill(0)
+    return array
