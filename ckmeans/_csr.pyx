@@ -545,7 +545,7 @@ cdef class CsrSweep:
         self.totals = zeroed((k, d + 2))
         self.total_view = self.totals
         if k != self.k:
-            self.panel = fresh(sparse_packed_size(k, d) + 64, np.uint8)
+            self.panel = zeroed(sparse_packed_size(k, d) + 64, np.uint8)
             self.norms2, self.counts = np.empty(k), np.empty(k, np.int32)
             self.listed = np.empty(k, np.int64)
             self.nonzero = np.empty(k * (d // LISTED) + 1, np.int32)
@@ -698,7 +698,8 @@ cdef class CsrSweep:
         for j in range(self.k):
             radius2 = max(radius2, self.norms2[j])
             least = min(least, scores[j])
-        exact_error = (2 * row.m + d + 32) * 1.2e-16 * (sqrt(norm2) + sqrt(radius2)) ** 2
+        exact_error = (2 * row.m + d + 32) * (
+            1.2e-16 * (sqrt(norm2) + sqrt(radius2)) ** 2 + 5e-324)    # the latter for underflow
         # From here on what they are at least, up to |x|^2; exact where they may be the least.
         for j in range(self.k):
             if scores[j] - least > 2 * error:

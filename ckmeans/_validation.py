@@ -305,7 +305,7 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
     given, centroids = centroids, fresh((k, d))
     centroids[...] = given
-    if not (-LARGEST <= centroids.min() and centroids.max() <= LARGEST):
+    if not (centroids.min() >= -LARGEST and centroids.max() <= LARGEST):
         check_finite(Rows(given), "init")
     return centroids
 

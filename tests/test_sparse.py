@@ -192,6 +192,31 @@ def test_rows_of_any_length(simd):
         assert_same(kmeans(X, k, init=dense[:k]), kmeans(dense, k, init=dense[:k]))
 
 
+@pytest.mark.parametrize("small", [1e-150, 1e-156, 1e-162])
+def test_labels_where_squares_underflow(simd, small):
+    """Then many centroids are equally near as float64 sees it, and the first of them is meant."""
+    rng = np.random.default_rng(0)
+    X = text_like(200, 50, 4)
+    X.data *= small
+    rows = SparseRows(X)
+    rows.look(1.0, 1)
+    centroids = X[rng.choice(200, 40)].toarray() + small * 1e-9 * rng.normal(size=(40, 50))
+    labels = rows.nearest_labels(centroids, 1)
+    assert np.array_equal(labels, nearest(X.toarray(), centroids))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_more_elements_than_integers_can_sum(simd, dtype):
+    rng = np.random.default_rng(0)
+    dense = 1 + rng.random((6, 120_001)).astype(dtype)
+    centroids = np.vstack([dense[[2, 0, 1]], 3 - dense[3:]])
+    rows = SparseRows(sparse.csr_array(dense))
+    rows.look(1e9, 1)
+    labels = rows.nearest_labels(centroids.astype(np.float64), 1)
+    assert labels[:3].tolist() == [1, 2, 0]
+    assert np.array_equal(labels, nearest(dense, centroids))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("max_iter", [1, 2, 3, 5])
 def test_what_is_returned_before_the_fixed_point(weighted, max_iter):

@@ -217,7 +217,8 @@ static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values
     int32_t *columns = NEW(int32_t, n * d), *labels = NEW(int32_t, n), *found = NEW(int32_t, n);
     int32_t *undecided = NEW(int32_t, n), *counts = NEW(int32_t, k);
     int64_t *starts = NEW(int64_t, n + 1), m = 0;
-    void *packed = aligned_alloc(64, (ckm_sparse_packed_bytes(k, d) + 63) / 64 * 64);
+    const size_t packed_bytes = (ckm_sparse_packed_bytes(k, d) + 63) / 64 * 64;
+    void *packed = memset(aligned_alloc(64, packed_bytes), 0, packed_bytes);
     ptrdiff_t wrong = 0, u = 0, open;
     for (ptrdiff_t i = 0; i < k * d; i++) c[i] = uniform();
     for (ptrdiff_t i = 0; i < n; i++, starts[i] = m)

@@ -4,7 +4,7 @@
  * of a vector, whatever its column. For labels, with certificates, rows and centroids are 16-bit
  * integers: two elements of a row a lane and instruction, and half of the bytes that float32 would
  * bring to the caches (d = 20k, k = 20: 5.2 ms in float32, 3.0 with integers as centroids alone,
- * OURS with both). For seeding and transform() both are double, without FMA, so that the squares
+ * 2.4 with both). For seeding and transform() both are double, without FMA, so that the squares
  * have the same bits at every level. */
 
 #if REAL_BITS == 32
@@ -59,39 +59,11 @@ static size_t NAME(sparse_packed_bytes)(ptrdiff_t k, ptrdiff_t d)
                     (const char *)&p);
 }
 
-/* |c|^2 by eight sums that do not wait for each other; whatever their order, errors are allowed
- * for. `largest` becomes that of it and the coordinates' magnitudes. */
-static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, double *largest)
-{
-    double sums[8] = {0}, tops[8] = {0}, total = 0;
-    int32_t counts[8] = {0}, n = 0;
-    ptrdiff_t f = 0;
-    for (; f + 8 <= d; f += 8)
-        EACH(i, 8) {
-            const double size = fabs(c[f + i]);
-            sums[i] += size * size;
-            tops[i] = size > tops[i] ? size : tops[i];
-            counts[i] += size != 0; /* NaN too, as where they are listed */
-        }
-    for (; f < d; f++) {
-        const double size = fabs(c[f]);
-        total += size * size;
-        tops[0] = size > tops[0] ? size : tops[0];
-        n += size != 0;
-    }
-    for (int i = 0; i < 8; i++) {
-        total += sums[i], n += counts[i];
-        if (tops[i] > *largest) *largest = tops[i];
-    }
-    *count = n;
-    return total;
-}
-
 #define SPARSE_COLUMNS 64 /* packed at a time: their lines stay in the L1 cache */
 
 INLINE int32_t NAME(rounded_to_integer)(double x) { return (int32_t)(x + (x < 0 ? -0.5 : 0.5)); }
 
-/* Columns f..f+n-1 of two centroids side by side; NULL is no centroid. */
+/* Columns f..f+n-1 of two centroids side by side; NULL is no centroid: zeros. */
 INLINE void NAME(sparse_pack_pair)(const double *one, const double *other, ptrdiff_t n,
                                    double per_step, int32_t *to, ptrdiff_t width)
 {
@@ -118,7 +90,7 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
     double longest2 = 0, largest = 0;
     NAME(sparse_shape)(p, k, d);
     for (ptrdiff_t j = 0; j < k; j++) {
-        norms2[j] = NAME(sparse_norm2)(centroids + j * d, d, counts + j, &largest);
+        norms2[j] = JOIN(sparse_norm2, f64, LEVEL)(centroids + j * d, d, counts + j, &largest);
         if (norms2[j] > longest2) longest2 = norms2[j];
     }
     p->radius = sqrt(longest2) * (1 + 1e-9);
@@ -143,8 +115,9 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
                     const ptrdiff_t j = NAME(sparse_centroid_at)(2 * i + half);
                     if (j < end && first + j < k) pair[half] = centroids + (first + j) * d + f;
                 }
-                NAME(sparse_pack_pair)(pair[0], pair[1], smaller(SPARSE_COLUMNS, d - f),
-                                       1 / p->step, panel + f * width + i, width);
+                if (pair[0] || pair[1])
+                    NAME(sparse_pack_pair)(pair[0], pair[1], smaller(SPARSE_COLUMNS, d - f),
+                                           1 / p->step, panel + f * width + i, width);
             }
 }
 
@@ -291,15 +264,19 @@ INLINE void NAME(least_across)(const NAME(sparse_tile) * tile, real *least, real
 /* Half as much as squared distances by the scores, and by any plain float64 sum, may be wrong. An
  * element and a coordinate are wrong by half a step, of m elements: with steps s and t,
  * |sum x c - s t sum X C| <= t/2 |x|_1 + s/2 |C t|_1, and |.|_1 <= sqrt(m) |.|. */
-static double NAME(sparse_error)(const ckm_csr *X, ptrdiff_t row, const void *packed)
+INLINE double NAME(sparse_slack)(const ckm_csr *X, ptrdiff_t row, const sparse_packed *p)
 {
-    const sparse_packed *p = packed;
     const double m = (double)(X->starts[row + 1] - X->starts[row]), half = 0.5 * sqrt(m);
     const double norm = X->norms[row], radius = p->radius, all = norm + radius;
     if (!(norm < p->limit && m < 1e5)) return INFINITY;
     return 1.02 * (half * norm * (p->step + (radius + p->step * half) * (1 / LONGEST_ROW)) +
                    8 * REAL_ROUNDOFF * norm * radius + 2 * REAL_ROUNDOFF * radius * radius +
                    ((double)p->d + 16) * 1.2e-16 * all * all + (m + 4) * 0x1p-149 * (1 + all));
+}
+
+static double NAME(sparse_error)(const ckm_csr *X, ptrdiff_t row, const void *packed)
+{
+    return NAME(sparse_slack)(X, row, packed);
 }
 
 /* The values of rows first..last-1 as integers, by the row's squared length. */
@@ -338,7 +315,7 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
         for (int r = 0; r < m; r++) {
             const ptrdiff_t row = first + (rows ? rows[i + r] : i + r);
             const double best = least[r] * p->unit, second = next[r] * p->unit;
-            const double error = NAME(sparse_error)(X, row, packed);
+            const double error = NAME(sparse_slack)(X, row, p);
             labels[i + r] = nearest[r];
             undecided[n_undecided] = (int32_t)(i + r);
             n_undecided += !(second - best > 2 * error);
@@ -364,6 +341,32 @@ static ptrdiff_t NAME(sparse_nearest)(const ckm_csr *X, ptrdiff_t first, const i
 #undef sparse_packed
 
 #else
+
+/* |c|^2, by sums whose order does not matter: errors are allowed for; and how many coordinates are
+ * not zero, NaN too, as where they are listed. `largest` becomes that of it and their magnitudes.
+ */
+static double NAME(sparse_norm2)(const double *c, ptrdiff_t d, int32_t *count, double *largest)
+{
+    vec sums[2] = {V_SET1(0), V_SET1(0)}, tops[2] = {V_SET1(*largest), V_SET1(*largest)};
+    double total = 0;
+    int32_t nonzero = 0;
+    ptrdiff_t f = 0;
+    for (; f + 2 * LANES <= d; f += 2 * LANES)
+        EACH(i, 2) {
+            const vec x = V_LOAD(c + f + i * LANES);
+            sums[i] = V_FMA(x, x, sums[i]);
+            tops[i] = V_MAX(tops[i], V_MAX(x, -x));
+        }
+    sums[0] += sums[1], tops[0] = V_MAX(tops[0], tops[1]);
+    for (int i = 0; i < LANES; i++) {
+        total += ((const double *)sums)[i];
+        *largest = fmax(*largest, ((const double *)tops)[i]);
+    }
+    for (; f < d; f++) total += c[f] * c[f], *largest = fmax(*largest, fabs(c[f]));
+    for (f = 0; f < d; f++) nonzero += c[f] != 0;
+    *count = nonzero;
+    return total;
+}
 
 #define SPARSE_VECTORS (CKM_SPARSE_WIDTH / LANES)
 
