@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 
-ROWS, COLUMNS, CLUSTERS = 4_000_000, 4, 16
+ROWS, CLUSTERS = 4_000_000, 16
 
 # Writing 5 to clear_refs resets the peak, which then belongs to the second call alone.
 PEAK = """
@@ -12,15 +12,15 @@ import sys
 import numpy as np
 from ckmeans import kmeans
 
-n, d, k, threads = map(int, sys.argv[1:5])
-algorithm, init = sys.argv[5:]
+n, d, k, threads, n_init = map(int, sys.argv[1:6])
+algorithm, init = sys.argv[6:]
 
 def status(field):
     with open("/proc/self/status") as lines:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 X = np.random.default_rng(0).standard_normal((n, d), dtype="f4")
-options = dict(max_iter=5, n_threads=threads, algorithm=algorithm)
+options = dict(max_iter=5, n_threads=threads, n_init=n_init, algorithm=algorithm)
 kmeans(X[:1000], k, 0, **options)
 with open("/proc/self/clear_refs", "w") as refs:
     refs.write("5")
@@ -45,16 +45,23 @@ def fresh(program, *arguments):
 
 def memory(threads, divisor):
     n = ROWS // divisor
-    kinds = [("auto", "given"), ("lloyd", "given"), ("hamerly", "given"), ("auto", "k-means++")]
+    kinds = [
+        ("auto", "given", 1, 4),
+        ("lloyd", "given", 1, 4),
+        ("hamerly", "given", 1, 4),
+        ("auto", "k-means++", 1, 4),
+        ("auto", "k-means++", 3, 4),
+        ("auto", "k-means++", 3, 8),
+    ]
     figures = {
-        f"{algorithm}, start {init}, threads {t}": fresh(
-            PEAK, n, COLUMNS, CLUSTERS, t, algorithm, init
+        f"{algorithm}, start {init}, n_init={n_init}, {d} columns, threads {t}": fresh(
+            PEAK, n, d, CLUSTERS, t, n_init, algorithm, init
         )
         for t in threads
-        for algorithm, init in kinds
+        for algorithm, init, n_init, d in kinds
         if sys.platform.startswith("linux")
     }
-    what = f"peak bytes a row beyond X, result included, {n} x {COLUMNS} float32, k={CLUSTERS}"
+    what = f"peak bytes a row beyond X, result included, {n} rows of float32, k={CLUSTERS}"
     return {"what": what, "figures": figures}
 
 

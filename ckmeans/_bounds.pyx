@@ -519,7 +519,7 @@ cdef class Sweep:
         p.pairs = (p.d + 1) // 2
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
-        self.release()
+        self.memory = self.bounds_at = None
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
         self.scratches = []
@@ -535,10 +535,17 @@ cdef class Sweep:
         p.rounded = <int32_t*> p.upper
         return 0
 
-    def release(self):
-        """Forget bounds and rounded rows, and give their memory back."""
-        self.memory = self.bounds_at = None
-        self.rounded = False
+    def lend(self):
+        """The memory of bounds and rounded rows for others to use until begin(): a uint8 array that
+        begins at a cache line. They are forgotten, and so are the labels."""
+        cdef Py_ssize_t first
+        if self.memory is None:
+            self.take_memory()
+        self.bounds_at, self.rounded = None, False
+        self.labels = self.label_view = None
+        self.plan.labels = NULL
+        first = self.plan.upper - <char*> &self.memory[0]
+        return np.asarray(self.memory)[first : first + self.room]
 
     cdef int read_from(self, Source source) except -1:
         cdef Plan* p = &self.plan

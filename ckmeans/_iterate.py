@@ -45,8 +45,10 @@ READING = 16  # products, at least, that take as long as reading an element of a
 # To find the rows that repeat pays within 10 iterations from k = 16 on (pixels of a photograph, a
 # third of them distinct); down to here in a whole run with its seeding: 1.8 times as fast.
 REPEATS_FROM_ROWS, REPEATS_FROM_K = 1 << 16, 8
+LENT_FROM_ROWS = 1 << 16
 ROUNDED = 1e-15  # by which a coordinate of the same direction may differ
 NONE = np.empty(0, dtype=np.intp)
+NO_LABELS = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,14 @@ class Problem:
         self.assigned: np.ndarray | None = None
         self.pause, self.next_pause = 0, 3
 
-    def release(self) -> None:
-        """Give back what takes memory in a run, before the seeding of the next takes as much."""
-        if not self.rows.sparse:
-            self.sweep.release()
+    def lend(self) -> np.ndarray | None:
+        """The memory of the bounds, for the seeding before they are set: that either takes its own
+        costs 8 bytes a row, and the time to touch them for the first time. None if it is little.
+        Labels are forgotten, so that those of the next run take their place."""
+        if self.rows.sparse or self.rows.n < LENT_FROM_ROWS:
+            return None
+        self.labels = NO_LABELS
+        return self.sweep.lend()
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         """Assign every row and move those that change; returns how many did.

@@ -143,13 +143,14 @@ def kmeans(
     for start in starts(problem, k, rng, init, limits.n_init):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
-        best = lower_inertia(best, run)
-        if run.stopped:
+        best, stopped = lower_inertia(best, run), run.stopped
+        del start, run  # labels that the next run needs the memory of
+        if stopped:
             break
     assert best is not None
     if refine and not solved(rows, init):
         best = refined(problem, best, limits, rng)
-    return finished(problem, best, run.stopped, inertias, limits.n_init)
+    return finished(problem, best, stopped, inertias, limits.n_init)
 
 
 def solved(rows: Rows, init: Any) -> bool:
@@ -169,10 +170,9 @@ def starts(problem: Problem, k: int, rng: Any, init: Any, n_init: int) -> Iterat
     elif solved(rows, init):
         yield Start(Column(rows, weight).optimum(k))
     else:
-        for run in range(n_init):
-            if run:
-                problem.release()
-            yield starting_rows(rows, k, rng, weight, init, problem.n_threads)
+        for _ in range(n_init):
+            memory = problem.lend()
+            yield starting_rows(rows, k, rng, weight, init, problem.n_threads, memory)
 
 
 def checked_limits(

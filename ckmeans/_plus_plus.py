@@ -33,13 +33,17 @@ class Seeds(NamedTuple):
     nearest: np.ndarray
 
 
-def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: int = 1) -> Seeds:
+def seeds(
+    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: int = 1,
+    memory: np.ndarray | None = None,
+) -> Seeds:  # fmt: skip
     """k rows, each drawn with 2 + floor(ln k) candidates of which the best is kept.
 
-    The first K rows drawn for k are a start for every K < k.
+    The first K rows drawn for k are a start for every K < k. Squared distances are kept in `memory`
+    (m,) uint8 if that is given and large enough.
     """
     n_candidates = 2 + int(math.log(k))
-    seeding = seeding_of(rows, weight, k, n_candidates)
+    seeding = seeding_of(rows, weight, k, n_candidates, memory)
     cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
     begin(seeding, rng.random(), threads)
@@ -60,12 +64,14 @@ def seeds(rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: in
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
 
 
-def seeding_of(rows: Any, weight: np.ndarray | None, k: int, n_candidates: int) -> Any:
+def seeding_of(
+    rows: Any, weight: np.ndarray | None, k: int, n_candidates: int, memory: np.ndarray | None
+) -> Any:
     if rows.sparse:
         from ckmeans._sparse import SparseSeeding
 
         return SparseSeeding(rows, weight, k, n_candidates)
-    return Seeding(rows.source, weight, k, n_candidates)
+    return Seeding(rows.source, weight, k, n_candidates, memory)
 
 
 def begin(seeding: Seeding, uniform: float, threads: int) -> None:

@@ -44,8 +44,7 @@ class RepeatingProblem(Problem):
         before = self.labels.copy() if measure else self.labels
         changed = super().assign(centroids, measure)
         if measure:
-            moved = self.labels != before if changed < self.rows.n else slice(None)
-            self.moved = int(self.times()[moved].sum())
+            self.moved = int(np.sum(self.times(), where=self.labels != before))
         return changed
 
     @property
@@ -65,7 +64,7 @@ def repeating_problem(
     """The problem of the distinct rows, where these are few enough: at most 2/5 of all, and so few
     that all that is kept of them takes at most 24 bytes a row of X."""
     room = 20 if rows.norms is None else 12
-    most = min(rows.n * 2 // 5, rows.n * room // (8 * rows.d + 28), MOST)
+    most = min(rows.n * 2 // 5, rows.n * room // (8 * rows.d + 37), MOST)
     if most < k or fewest_distinct(rows, most) > most:
         return None
     distinct = Distinct(rows.source, most)

@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ckmeans._memory import fresh, zeroed
+from ckmeans._memory import fresh
 
 from ckmeans._lloyd cimport (
     CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
@@ -316,11 +316,14 @@ cdef class Seeding:
     cdef Py_ssize_t j, place
     cdef double largest
 
-    def __init__(self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates):
-        """weight: (n,) float64 or None."""
+    def __init__(
+        self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates, memory=None
+    ):
+        """weight: (n,) float64 or None; memory: (m,) uint8 that nobody else uses, or None."""
         cdef Plan* p = &self.plan
         cdef const double[::1] weights
-        cdef Py_ssize_t n_cells = (source.n + CELL - 1) // CELL, sift_bytes
+        cdef Py_ssize_t n_cells = (source.n + CELL - 1) // CELL, opens, others, sift_bytes
+        cdef bint sifts
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
         self.kept = (source, weight)
@@ -334,12 +337,20 @@ cdef class Seeding:
         self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         self.centroids = np.empty((k, p.d))
-        self.nearest = fresh(p.n)
-        self.owner = zeroed(p.n, np.int32)
+        sift_bytes = seed_sift_bytes(p.d, self.single)
+        sifts = not p.narrow and p.n >= SIFTED and sift_bytes > 0
+        opens = 16 * n_cells + 4 * n_cells * n_candidates * CKM_OPEN_WORDS
+        others = opens + (4 * p.n if sifts else 0)
+        if memory is None or memory.nbytes < 8 * p.n:
+            memory = fresh(8 * p.n + others, np.uint8)
+        self.nearest, memory = memory[:8 * p.n].view(np.float64), memory[8 * p.n:]
+        if memory.nbytes < others:
+            memory = fresh(others, np.uint8)
+        self.owner = np.zeros(p.n, np.int32)
         self.centroid_view, self.nearest_view = self.centroids, self.nearest
         self.owner_view = self.owner
-        self.open_view = fresh(n_cells * n_candidates * CKM_OPEN_WORDS, np.uint32)
-        self.cells, self.n_cells = np.empty(2 * n_cells), n_cells
+        self.cells, self.n_cells = memory[:16 * n_cells].view(np.float64), n_cells
+        self.open_view = memory[16 * n_cells:opens].view(np.uint32)
         self.limits = np.empty(0 if p.narrow else k)
         self.candidates = np.empty((n_candidates, p.d))
         self.gains = np.empty((self.n_segments, n_candidates))
@@ -351,10 +362,9 @@ cdef class Seeding:
         self.cumulative = p.chances + n_cells
         p.gains.d = p.d
         p.gains.candidates = line_of(&self.packed[0])
-        sift_bytes = seed_sift_bytes(p.d, self.single)
-        if not p.narrow and p.n >= SIFTED and sift_bytes:
+        if sifts:
             self.packed_sift = np.empty(sift_bytes + 64, np.uint8)
-            self.norms2 = np.empty(p.n, np.float32)
+            self.norms2 = memory[opens:others].view(np.float32)
             p.norms2 = &self.norms2[0]
         self.bound_roundings()
         p.scale = p.weight_scale = 1.0

@@ -14,11 +14,12 @@ SORTED_AT_ONCE = 1 << 20  # values, of which NumPy can be interrupted only in be
 
 
 def starting_rows(
-    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str, n_threads: int
-) -> Start:
-    """Centroids by the named method."""
+    rows: Rows, k: int, rng: Any, weight: np.ndarray | None, init: str, n_threads: int,
+    memory: np.ndarray | None = None,
+) -> Start:  # fmt: skip
+    """Centroids by the named method, which may work in `memory` (m,) uint8."""
     if init == "k-means++":
-        seeds = _plus_plus.seeds(rows, k, rng, weight, n_threads)
+        seeds = _plus_plus.seeds(rows, k, rng, weight, n_threads, memory)
         return Start(seeds.centroids, seeds.owner, drawn=True)
     return Start(random(rows, k, rng, weight), drawn=True)
 
