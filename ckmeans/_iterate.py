@@ -142,6 +142,7 @@ class Problem:
     """
 
     company: Any = contextlib.nullcontext()  # that works on its segments; here nobody
+    watched = False  # whether somebody asks how many rows changed
 
     def __init__(
         self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int
@@ -390,6 +391,7 @@ def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     k = len(start.centroids)
     problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
+    problem.watched = watched
     free = start.drawn and pays(problem.rows, k)
     momentum = Momentum(problem.reference) if free else None
     centroids, first = problem.begin_iterating(start.centroids, limits)

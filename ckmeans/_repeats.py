@@ -41,9 +41,9 @@ class RepeatingProblem(Problem):
         return self.weight if self.counted else sums(self.numbers, self.rows.n)
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
-        before = self.labels.copy() if measure else self.labels
+        before = self.labels.copy() if self.watched else None
         changed = super().assign(centroids, measure)
-        if measure:
+        if before is not None:
             self.moved = int(np.sum(self.times(), where=self.labels != before))
         return changed
 
@@ -64,7 +64,8 @@ def repeating_problem(
     """The problem of the distinct rows, where these are few enough: at most 2/5 of all, and so few
     that all that is kept of them takes at most 24 bytes a row of X."""
     room = 20 if rows.norms is None else 12
-    most = min(rows.n * 2 // 5, rows.n * room // (8 * rows.d + 37), MOST)
+    kept = (4 if rows.source.single else 8) * (rows.d + 2) + 16  # of a distinct row and its bounds
+    most = min(rows.n * 2 // 5, rows.n * room // kept, MOST)
     if most < k or fewest_distinct(rows, most) > most:
         return None
     distinct = Distinct(rows.source, most)
