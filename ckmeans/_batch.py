@@ -284,6 +284,7 @@ class Batch:
             run = lloyd(problem, start, limits, len(inertias))
             inertias.append(run.inertia)
             best = lower_inertia(best, run)
+            del start, run  # as kmeans() does
         assert best is not None
         if best.too_few_points:
             self.too_few.append(i)

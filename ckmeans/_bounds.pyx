@@ -20,7 +20,6 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ckmeans._memory import fresh, zeroed
-
 from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
     ckm_drifts_f64, decide_row, distances_of, filter_rows, move_rows, nearest_rounded, nearest_rows,

@@ -3,9 +3,9 @@
 """Loops over the rows of a CSR matrix: looked at once, assigned, added up.
 
 Labels come in three steps, each for the rows that the one before leaves open: the tile's products
-of 16-bit integers, products with the few nearest centroids in float64, and
-direct differences in the order of the columns, which have the bits of `distance2` in `_lloyd.pyx`.
-So they are those of dense rows.
+of 16-bit integers, products with the few nearest centroids in float64, and direct differences in
+the order of the columns, which have the bits of `distance2` in `_lloyd.pyx`. So they are those of
+dense rows.
 
 Squared distances are sums of (x - c)^2 over the columns of a row, and what is left of |c|^2: exact
 where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
@@ -18,7 +18,6 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ckmeans._memory import fresh, zeroed
-
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
     sparse_error, sparse_measure, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack,
@@ -773,7 +772,7 @@ cdef class CsrSweep:
         whose totals are cleared of what rounding has left in them."""
         cdef Py_ssize_t j, f, d = self.rows.d, n_empty = 0
         cdef double mass
-        means = fresh((self.k, d))
+        means = np.empty((self.k, d))
         cdef double[:, ::1] out = means
         with nogil:
             for j in range(self.k):

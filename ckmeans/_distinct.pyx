@@ -11,7 +11,6 @@ import os
 import numpy as np
 
 from ckmeans._memory import fresh, zeroed
-
 from ckmeans._lloyd cimport read_rows
 from ckmeans._source cimport Source
 

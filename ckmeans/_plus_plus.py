@@ -25,7 +25,7 @@ class Seeds(NamedTuple):
         The nearest centroid, the lowest index on ties (also among repeated ones); None for sparse
         rows.
     nearest : ndarray of shape (n,), float64
-        The squared distance to it.
+        The squared distance to it; in the memory that was given, if any.
     """
 
     centroids: np.ndarray

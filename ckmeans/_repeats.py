@@ -44,7 +44,9 @@ class RepeatingProblem(Problem):
         before = self.labels.copy() if self.watched else None
         changed = super().assign(centroids, measure)
         if before is not None:
-            self.moved = int(np.sum(self.times(), where=self.labels != before))
+            # Labels that are given for the first assignment are those before it, too.
+            moved = self.labels != before if changed < self.rows.n else True
+            self.moved = int(np.sum(self.times(), where=moved))
         return changed
 
     @property

@@ -109,7 +109,7 @@ class Rows:
         return Rows(self[index])
 
     def every(self, step: int) -> Rows:
-        """Every step-th row: a copy where that is at most 6 bytes a row of all, else where it is."""
+        """Every step-th row: a copy of at most 6 bytes for each of all rows, else where it is."""
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
         some = self.X[::step]
         if self.d * self.X.itemsize <= 6 * step:

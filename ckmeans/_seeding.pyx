@@ -17,7 +17,6 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ckmeans._memory import fresh
-
 from ckmeans._lloyd cimport (
     CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
     seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,

@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ckmeans._memory import fresh
 from ckmeans._rows import Rows
 
 LARGEST = 1e145  # the squares of smaller values cannot add up to infinity, in any array
@@ -303,8 +302,7 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
-    given, centroids = centroids, fresh((k, d))
-    centroids[...] = given
+    given, centroids = centroids, np.array(centroids, dtype=np.float64, order="C")
     if not (centroids.min() >= -LARGEST and centroids.max() <= LARGEST):
         check_finite(Rows(given), "init")
     return centroids

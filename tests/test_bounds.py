@@ -582,5 +582,4 @@ def test_memory_beyond_the_rows(d, n_init, dtype, algorithm, init, share_of_dist
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    print(run.stdout)
     assert float(run.stdout) < 24.5, "bytes a row"

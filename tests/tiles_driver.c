@@ -211,7 +211,8 @@ DRIVER(f64, double)
 static int check_sparse(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int double_values)
 {
     double *X = NEW(double, n * d), *c = NEW(double, k * d), *squares = NEW(double, n);
-    double *norms2 = NEW(double, n), *norms = NEW(double, n), *lengths2 = NEW(double, k), *doubles = NEW(double, n * d);
+    double *norms2 = NEW(double, n), *norms = NEW(double, n), *lengths2 = NEW(double, k);
+    double *doubles = NEW(double, n * d);
     float *floats = NEW(float, n * d), *upper = NEW(float, n), *lower = NEW(float, n);
     double *scores = NEW(double, k);
     int32_t *columns = NEW(int32_t, n * d), *labels = NEW(int32_t, n), *found = NEW(int32_t, n);

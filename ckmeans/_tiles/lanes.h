@@ -236,8 +236,8 @@ INLINE unsigned V_LESS_BITS(vec a, vec b)
 }
 
 #if REAL_BITS == 32
-/* Each lane as two 16-bit integers. ZIP: those of a and b in turn, of the low or of the high half of
- * every 16 bytes. ADD_PAIRS: sum + a b of the one + a b of the other. */
+/* Each lane as two 16-bit integers. ZIP: those of a and b in turn, of the low or of the high half
+ * of every 16 bytes. ADD_PAIRS: sum + a b of the one + a b of the other. */
 #define ZIPPED (LANES < 4 ? LANES : 4)
 #if VECTOR_BYTES == 64
 INLINE ivec V_ZIP_LOW(ivec a, ivec b)

@@ -1,11 +1,11 @@
 /* Rows of a CSR matrix against centroids; a part of kernel.h.
  *
- * Lanes are centroids: they lie d-major in panels, so that each element of a row is one multiply-add
- * of a vector, whatever its column. For labels, with certificates, rows and centroids are 16-bit
- * integers: two elements of a row a lane and instruction, and half of the bytes that float32 would
- * bring to the caches (d = 20k, k = 20: 5.2 ms in float32, 3.0 with integers as centroids alone,
- * 2.4 with both). For seeding and transform() both are double, without FMA, so that the squares
- * have the same bits at every level. */
+ * Lanes are centroids: they lie d-major in panels, so that each element of a row is one
+ * multiply-add of a vector, whatever its column. For labels, with certificates, rows and centroids
+ * are 16-bit integers: two elements of a row a lane and instruction, and half of the bytes that
+ * float32 would bring to the caches (d = 20k, k = 20: 5.2 ms in float32, 3.0 with integers as
+ * centroids alone, 2.4 with both). For seeding and transform() both are double, without FMA, so
+ * that the squares have the same bits at every level. */
 
 #if REAL_BITS == 32
 
@@ -19,8 +19,8 @@
 #define LONGEST_CENTROID 65000.0
 
 /* The head of a packed buffer; then half squared norms (stride,), infinite beyond k; then panels
- * (d, PAIRS * LANES) of pairs of 16-bit integers. Those of pair p of a panel's sums are in the order
- * in which V_ZIP_LOW and V_ZIP_HIGH give the lanes of the one and of the other. */
+ * (d, PAIRS * LANES) of pairs of 16-bit integers. Those of pair p of a panel's sums are in the
+ * order in which V_ZIP_LOW and V_ZIP_HIGH give the lanes of the one and of the other. */
 typedef struct {
     ptrdiff_t k, d, sums, n_panels, stride;
     double radius; /* at least the largest norm */

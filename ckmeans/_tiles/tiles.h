@@ -221,7 +221,8 @@ void ckm_sparse_measure(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, doubl
                         double *norms, int16_t *integers);
 
 /* Centroids (k, d) for ckm_sparse_nearest; the caller owns the buffer, aligned to 64 bytes and
- * filled with zeros before it is used for the first time. Also their squared lengths norms2 (k,), and how many coordinates of each are not zero: counts (k,). */
+ * filled with zeros before it is used for the first time. Also their squared lengths norms2 (k,),
+ * and how many coordinates of each are not zero: counts (k,). */
 size_t ckm_sparse_packed_bytes(ptrdiff_t k, ptrdiff_t d);
 void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *packed,
                      double *norms2, int32_t *counts);
