@@ -12,9 +12,9 @@ ASKED = 1 << 22  # bytes from which on NumPy asks the system for large pages
 
 
 def fresh(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
-    """An array to work in that is not filled, in large pages if it takes half of one: 3 MB that are touched
-    for the first time take 0.6 instead of 2 ms. Up to 2 MB more are touched with them; so those of
-    the largest arrays are left to NumPy, which does not align them."""
+    """An array to work in that is not filled, in large pages if it takes half of one: 3 MB that are
+    touched for the first time take 0.6 instead of 2 ms. Up to 2 MB more are touched with them; so
+    those of the largest arrays are left to NumPy, which does not align them."""
     dtype = np.dtype(dtype)
     size = bytes_of(shape, dtype)
     if not PAGE // 2 <= size < ASKED:

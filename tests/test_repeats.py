@@ -196,14 +196,14 @@ def test_a_callback_counts_rows_of_the_data(monkeypatch, weighted):
     assert moved() == without(monkeypatch, moved)
 
 
-def test_a_callback_counts_all_rows_where_seeds_give_the_labels():
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_a_callback_counts_all_rows_where_seeds_give_the_labels(n_init):
     X = np.repeat(np.random.default_rng(0).normal(size=(3000, 3)).astype("f4"), 30, axis=0)
-    for n_init in (1, 2):
-        found = []
-        kmeans(X, 10, 1, n_init=n_init, max_iter=2,
-               callback=lambda progress: found.append(progress.rows_changed))  # fmt: skip
-        assert found[::2] == n_init * [90_000]
-        assert all(0 < changed < 90_000 for changed in found[1::2])
+    found = []
+    kmeans(X, 10, 1, n_init=n_init, max_iter=2,
+           callback=lambda progress: found.append(progress.rows_changed))  # fmt: skip
+    assert found[::2] == n_init * [90_000]
+    assert all(0 < changed < 90_000 for changed in found[1::2])
 
 
 def test_bits_do_not_depend_on_threads_or_a_callback(threads_for_all):
