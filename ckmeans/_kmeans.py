@@ -171,8 +171,14 @@ def starts(problem: Problem, k: int, rng: Any, init: Any, n_init: int) -> Iterat
         yield Start(Column(rows, weight).optimum(k))
     else:
         for _ in range(n_init):
-            memory = problem.lend()
-            yield starting_rows(rows, k, rng, weight, init, problem.n_threads, memory)
+            yield drawn_start(problem, k, rng, init)
+
+
+def drawn_start(problem: Problem, k: int, rng: Any, init: str) -> Start:
+    """The centroids that are drawn, with their labels unless the first assignment needs bounds."""
+    rows, weight, memory = problem.rows, problem.weight, problem.lend()
+    start = starting_rows(rows, k, rng, weight, init, problem.n_threads, memory)
+    return Start(start.centroids, drawn=True) if problem.prune else start
 
 
 def checked_limits(

@@ -542,7 +542,8 @@ from ckmeans import _team, kmeans
 def status(field):
     with open("/proc/self/status") as lines:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
-n, d, n_init = 4_000_000, int(sys.argv[1]), int(sys.argv[2])
+d, n_init = int(sys.argv[1]), int(sys.argv[2])
+n = d * 1_000_000
 dtype, algorithm, init, share = sys.argv[3:]
 rng = np.random.default_rng(0)
 X = rng.random((n, d), np.dtype(dtype)) if dtype[0] == "f" else rng.integers(0, 99, (n, d), dtype)
