@@ -534,6 +534,21 @@ def test_distances_beyond_float32(level, algorithm):
     oracle.assert_fixed_point(X, result)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("d", [2, 8, 20])
+@pytest.mark.parametrize("options", [{}, {"refine": "swap"}, {"algorithm": "hamerly"}])
+@pytest.mark.usefixtures("integers_for_all")
+def test_seeds_in_the_memory_of_the_bounds_are_the_same(monkeypatch, dtype, d, options):
+    """And so is what comes of them: no run reads what another, or its seeding, has left there."""
+    X = np.random.default_rng(d).normal(size=(3000, d)).astype(dtype)
+    apart = kmeans(X, 9, 1, n_init=4, **options)
+    monkeypatch.setattr("ckmeans._iterate.LENT_FROM_ROWS", 1)
+    lent = kmeans(X, 9, 1, n_init=4, **options)
+    oracle.assert_same_bits(lent, apart)
+    assert lent.inertia == lent.run_inertias.min() or options.get("refine")
+    oracle.assert_fixed_point(X, lent)
+
+
 # Not getrusage: its peak begins with that of the process that started this one.
 PEAK = """
 import sys

@@ -239,39 +239,32 @@ INLINE unsigned V_LESS_BITS(vec a, vec b)
 /* Each lane as two 16-bit integers. ZIP: those of a and b in turn, of the low or of the high half
  * of every 16 bytes. ADD_PAIRS: sum + a b of the one + a b of the other. */
 #define ZIPPED (LANES < 4 ? LANES : 4)
+#if VECTOR_BYTES && defined(__SSE2__)
 #if VECTOR_BYTES == 64
-INLINE ivec V_ZIP_LOW(ivec a, ivec b)
-{
-    return (ivec)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b);
-}
-INLINE ivec V_ZIP_HIGH(ivec a, ivec b)
-{
-    return (ivec)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b);
-}
-INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
-{
-    return (ivec)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
-}
+#define ON_INTEGERS(op) _mm512_##op
+#define INTEGERS __m512i
 #elif VECTOR_BYTES == 32
+#define ON_INTEGERS(op) _mm256_##op
+#define INTEGERS __m256i
+#else
+#define ON_INTEGERS(op) _mm_##op
+#define INTEGERS __m128i
+#endif
 INLINE ivec V_ZIP_LOW(ivec a, ivec b)
 {
-    return (ivec)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b);
+    return (ivec)ON_INTEGERS(unpacklo_epi16)((INTEGERS)a, (INTEGERS)b);
 }
 INLINE ivec V_ZIP_HIGH(ivec a, ivec b)
 {
-    return (ivec)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b);
+    return (ivec)ON_INTEGERS(unpackhi_epi16)((INTEGERS)a, (INTEGERS)b);
 }
 INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
 {
-    return (ivec)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
+    const INTEGERS products = ON_INTEGERS(madd_epi16)((INTEGERS)a, (INTEGERS)b);
+    return (ivec)ON_INTEGERS(add_epi32)((INTEGERS)sum, products);
 }
-#elif VECTOR_BYTES && defined(__SSE2__)
-INLINE ivec V_ZIP_LOW(ivec a, ivec b) { return (ivec)_mm_unpacklo_epi16((__m128i)a, (__m128i)b); }
-INLINE ivec V_ZIP_HIGH(ivec a, ivec b) { return (ivec)_mm_unpackhi_epi16((__m128i)a, (__m128i)b); }
-INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
-{
-    return (ivec)_mm_add_epi32((__m128i)sum, _mm_madd_epi16((__m128i)a, (__m128i)b));
-}
+#undef ON_INTEGERS
+#undef INTEGERS
 #elif VECTOR_BYTES && defined(__aarch64__)
 INLINE ivec V_ZIP_LOW(ivec a, ivec b) { return (ivec)vzip1q_s16((int16x8_t)a, (int16x8_t)b); }
 INLINE ivec V_ZIP_HIGH(ivec a, ivec b) { return (ivec)vzip2q_s16((int16x8_t)a, (int16x8_t)b); }
