@@ -330,7 +330,7 @@ class Worker:
         if batch.tol:
             shifts[:] = [Rows(x).mean_variance() * batch.tol for x in batch.X[first:last]]
         run = KMeansBatchResult.empty(m, n, d, k, n_runs)
-        residuals = np.empty((m, k, d + 2))
+        residuals = np.zeros((m, k, d + 2))  # nothing is written of a problem that is left
         reached, converged = np.ones(m, np.uint8), np.empty(m, np.uint8)
         failed = np.zeros(m, bool)
         for r in range(n_runs):
