@@ -314,6 +314,9 @@ class Problem:
         means, n_empty = self.sweep.means(centroids)
         if self.rows.norms is not None:
             means = directions(means, centroids)
+            # Else rows of one direction, which differ by rounding, could go round for ever.
+            still = np.abs(means - centroids).max(axis=1) <= ROUNDED
+            means[still] = centroids[still]
         return means, np.flatnonzero(self.mass <= 0) if n_empty else NONE
 
     def mean_of(self, cluster: int) -> np.ndarray:

@@ -235,6 +235,8 @@ class KMeansResult:
         return rows
 
     def _computed_centroids(self, rows: Any) -> np.ndarray:
+        if self.metric == "cosine":  # of length 1: to divide them again would change last digits
+            return np.ascontiguousarray(self.centroids, dtype=np.float64)
         return np.ascontiguousarray(rows.computed(self.centroids), dtype=np.float64)
 
 

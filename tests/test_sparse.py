@@ -519,6 +519,22 @@ def test_cosine_with_the_rest():
     assert np.array_equal(pair.centroids, [[0, 1]])
 
 
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
+def test_cosine_with_fewer_directions_than_clusters(form, seed):
+    # Rows of one direction differ by rounding, and so do the centroids of the clusters they share.
+    rng = np.random.default_rng(seed)
+    directions = rng.normal(size=(rng.integers(1, 4), 3))
+    rows = directions[rng.integers(0, len(directions), 30)] * rng.uniform(0.1, 9, (30, 1))
+    X = rows if form == "dense" else sparse.csr_matrix(rows)
+    result = kmeans(X, 6, seed, metric="cosine")
+    assert np.array_equal(result.predict(X), result.labels)
+    assert result.converged
+    assert result.n_iter < 9
+    assert result.inertia < 1e-28
+
+
 def test_cosine_refuses_what_has_no_direction():
     X = np.ones((5, 2))
     X[3] = 0
