@@ -26,17 +26,15 @@ from ckmeans._lloyd cimport (
     own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows,
     rounded_packed_size, rounded_size, sort_open_rows,
 )
+from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
-# Take the labels as they are; assign all; the same by integers; and set bounds; assign what bounds
-# leave open.
-GIVEN, PLAIN, SCREENED, BOUND, FILTER = 0, 1, 2, 3, 4
+GIVEN, PLAIN, SCREENED, BOUND, FILTER = C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
 
 cdef enum:
-    C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache

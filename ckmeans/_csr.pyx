@@ -23,19 +23,20 @@ from ckmeans._lloyd cimport (
     sparse_error, sparse_measure, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack,
     sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
 )
+from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
 # columns that do not ascend.
-BAD_VALUE, BAD_COLUMN, UNSORTED = 1, 2, 3
+BAD_VALUE, BAD_COLUMN, UNSORTED = C_BAD_VALUE, C_BAD_COLUMN, C_UNSORTED
 WIDTH = CKM_SPARSE_WIDTH           # points of a panel
 
 cdef enum:
-    C_PLAIN = 1                   # the modes of `_bounds.pyx`
-    C_BOUND = 3
-    C_FILTER
+    C_BAD_VALUE = 1
+    C_BAD_COLUMN
+    C_UNSORTED
     ROWS = 512                    # assigned at once
     COMPARED = 64                 # with points at once
     LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many
@@ -86,7 +87,7 @@ cdef Py_ssize_t look_at(
                 t = what_is_wrong(<const double*> X.values, columns, start, end, d, limit, found)
             else:
                 t = what_is_wrong(<const float*> X.values, columns, start, end, d, limit, found)
-            if found[0] and found[0] != 3:
+            if found[0] and found[0] != C_UNSORTED:
                 return t
     return -1
 
@@ -99,14 +100,14 @@ cdef int64_t what_is_wrong(
     cdef int64_t t
     for t in range(at, end):
         if not 0 <= columns[t] < d:
-            found[0] = 2
+            found[0] = C_BAD_COLUMN
             return t
         if not -limit <= values[t] <= limit:
-            found[0] = 1
+            found[0] = C_BAD_VALUE
             return t
     for t in range(at + 1, end):
         if columns[t] <= columns[t - 1]:
-            found[0] = 3
+            found[0] = C_UNSORTED
     return at
 
 
@@ -216,7 +217,7 @@ cdef class Csr:
         cdef int found = 0
         cdef Py_ssize_t at = -1, end
         with nogil:
-            while first < last and (found == 0 or found == 3):
+            while first < last and (found == 0 or found == C_UNSORTED):
                 end = min(last, first + 16)    # rows that stay in the caches
                 sparse_measure(&self.c, first, end, &self.norm2_view[0], &self.norms[0],
                                &self.integer_view[0])
