@@ -137,10 +137,10 @@ def test_labels_are_the_oracles(data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)
         result = kmeans(X, k, init=init)
-        dense = kmeans(X.toarray(), k, init=init)
     assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
-    assert np.array_equal(result.predict(X), result.labels)
-    assert np.isclose(result.inertia, dense.inertia, rtol=1e-6) or len(set(map(tuple, init))) < k
+    # A run of dense rows may break a tie otherwise: the last digits of its means are others.
+    for rows in (X, X.toarray()):
+        assert np.array_equal(result.predict(rows), result.labels)
     filled = result.sizes > 0
     means = [X.toarray()[result.labels == j].mean(axis=0) for j in np.flatnonzero(filled)]
     assert np.allclose(result.centroids[filled], means, rtol=1e-12, atol=1e-13 * scale)
