@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import nearest
 
@@ -121,7 +121,6 @@ def test_same_bits_for_any_threads_and_repeats(monkeypatch, algorithm):
         assert other.inertia == one.inertia
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_labels_are_the_oracles(data):
     """Few values on few columns: ties, duplicates, empty rows, empty columns, explicit zeros."""
