@@ -84,6 +84,14 @@ def test_threads(n_threads):
         np.testing.assert_array_equal(getattr(one, field), getattr(more, field))
 
 
+def test_fewer_problems_than_threads():
+    X = problems(2, 40_000, 2)
+    one, more = (kmeans_batch(X, 5, 0, n_threads=t) for t in (1, 7))
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(one, field), getattr(more, field))
+    assert_equal_to_kmeans(more, X, 5)
+
+
 def test_starts():
     X = problems(10, 100, 3)
     each = X[:, :4]
@@ -120,6 +128,8 @@ def test_bad_input():
     X = problems(5, 60, 3)
     with pytest.raises(ValueError, match="X must be 3-D"):
         kmeans_batch(X[0], 3)
+    with pytest.raises(ValueError, match="at least one problem, row and column"):
+        kmeans_batch(X[:0], 3)
     with pytest.raises(ValueError, match="k must be between 1 and the number of rows"):
         kmeans_batch(X, 61)
     with pytest.raises(ValueError, match=r"init must have shape \(5, 3, 3\)"):
