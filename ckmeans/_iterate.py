@@ -300,8 +300,8 @@ class Problem:
         residuals = self.residuals(centroids)
         means = self.sweep.rebuild(centroids, residuals)
         if means is not None and self.rows.norms is not None:
-            means = directions(means, centroids)
-            if np.abs(means - centroids).max() <= ROUNDED:
+            means = turned(means, centroids)
+            if np.array_equal(means, centroids):
                 means = None
         return (centroids if means is None else means), residuals
 
@@ -313,10 +313,7 @@ class Problem:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
         means, n_empty = self.sweep.means(centroids)
         if self.rows.norms is not None:
-            means = directions(means, centroids)
-            # Else rows of one direction, which differ by rounding, could go round for ever.
-            still = np.abs(means - centroids).max(axis=1) <= ROUNDED
-            means[still] = centroids[still]
+            means = turned(means, centroids)
         return means, np.flatnonzero(self.mass <= 0) if n_empty else NONE
 
     def mean_of(self, cluster: int) -> np.ndarray:
@@ -382,6 +379,15 @@ class Problem:
 
     def weight_of(self, first: int, block: np.ndarray) -> np.ndarray | None:
         return None if self.weight is None else self.weight[first : first + len(block)]
+
+
+def turned(means: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The directions of the means; or the centroids, where these are the same up to rounding: else
+    rows of one direction, which differ by that, could go round for ever."""
+    new = directions(means, centroids)
+    still = np.abs(new - centroids).max(axis=1) <= ROUNDED
+    new[still] = centroids[still]
+    return new
 
 
 def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:

@@ -235,9 +235,9 @@ class KMeansResult:
         return rows
 
     def _computed_centroids(self, rows: Any) -> np.ndarray:
-        if self.metric == "cosine":  # of length 1: to divide them again would change last digits
-            return np.ascontiguousarray(self.centroids, dtype=np.float64)
-        return np.ascontiguousarray(rows.computed(self.centroids), dtype=np.float64)
+        # Directions have length 1: to divide them again would change last digits.
+        centroids = self.centroids if self.metric == "cosine" else rows.computed(self.centroids)
+        return np.ascontiguousarray(centroids, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracle import nearest
 
@@ -137,7 +137,8 @@ def test_labels_are_the_oracles(data):
         warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)
         result = kmeans(X, k, init=init)
     assert np.array_equal(result.labels, nearest(X.toarray(), result.centroids))
-    # A run of dense rows may break a tie otherwise: the last digits of its means are others.
+    # A run of dense rows may break a tie otherwise: the last digits of its means are others. The
+    # next test has runs without ties.
     for rows in (X, X.toarray()):
         assert np.array_equal(result.predict(rows), result.labels)
     filled = result.sizes > 0
@@ -145,6 +146,26 @@ def test_labels_are_the_oracles(data):
     assert np.allclose(result.centroids[filled], means, rtol=1e-12, atol=1e-13 * scale)
     squares = np.square(X.toarray() - result.centroids[result.labels]).sum()
     assert np.isclose(result.inertia, squares, rtol=1e-9, atol=1e-15 * scale**2)
+
+
+@given(data=st.data())
+def test_a_run_is_that_of_dense_rows(data):
+    """From different rows, since rows that are equally far compete for an emptied cluster."""
+    n = data.draw(st.integers(1, 60))
+    d = data.draw(st.integers(2, 40))
+    k = data.draw(st.integers(1, min(n, 12)))
+    scale = data.draw(st.sampled_from([1.0, 1e-30, 1e100]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    X = sparse.random_array((n, d), density=0.3, rng=rng, format="csr")
+    X.data = rng.normal(size=X.nnz) * scale
+    init = X.toarray()[rng.choice(n, k, replace=False)]
+    assume(len(np.unique(init, axis=0)) == k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ckmeans.ConvergenceWarning)
+        result, dense = kmeans(X, k, init=init), kmeans(X.toarray(), k, init=init)
+    assert np.array_equal(result.labels, dense.labels)
+    assert result.n_iter == dense.n_iter
+    assert np.isclose(result.inertia, dense.inertia, rtol=1e-12, atol=1e-15 * scale**2)
 
 
 @pytest.mark.parametrize("big", [1e-200, 1e-40, 1e25, 1e140])
