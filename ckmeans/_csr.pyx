@@ -773,7 +773,7 @@ cdef class CsrSweep:
         whose totals are cleared of what rounding has left in them."""
         cdef Py_ssize_t j, f, d = self.rows.d, n_empty = 0
         cdef double mass
-        means = np.empty((self.k, d))
+        means = fresh((self.k, d))
         cdef double[:, ::1] out = means
         with nogil:
             for j in range(self.k):

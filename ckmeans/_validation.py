@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from ckmeans._memory import fresh
 from ckmeans._rows import Rows
 
 LARGEST = 1e145  # the squares of smaller values cannot add up to infinity, in any array
@@ -302,7 +303,8 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
-    given, centroids = centroids, np.array(centroids, dtype=np.float64, order="C")
+    given, centroids = centroids, fresh((k, d))
+    centroids[...] = given
     if not (centroids.min() >= -LARGEST and centroids.max() <= LARGEST):
         check_finite(Rows(given), "init")
     return centroids

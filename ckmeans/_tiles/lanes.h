@@ -355,29 +355,36 @@ INLINE void V_STORE_LABELS(int32_t *to, ivec labels)
 
 #if VECTOR_BYTES && defined(__SSE2__)
 
+/* 16 bytes from each place, as many as a vector holds. */
+INLINE vec NAME(v_of_quarters)(const real *const *from)
+{
+#if VECTOR_BYTES == 64 && REAL_BITS == 32
+    __m512 q = _mm512_castps128_ps512(_mm_loadu_ps(from[0]));
+    q = _mm512_insertf32x4(q, _mm_loadu_ps(from[1]), 1);
+    q = _mm512_insertf32x4(q, _mm_loadu_ps(from[2]), 2);
+    return (vec)_mm512_insertf32x4(q, _mm_loadu_ps(from[3]), 3);
+#elif VECTOR_BYTES == 64
+    __m512d q = _mm512_castpd128_pd512(_mm_loadu_pd(from[0]));
+    q = _mm512_insertf64x2(q, _mm_loadu_pd(from[1]), 1);
+    q = _mm512_insertf64x2(q, _mm_loadu_pd(from[2]), 2);
+    return (vec)_mm512_insertf64x2(q, _mm_loadu_pd(from[3]), 3);
+#elif VECTOR_BYTES == 32 && REAL_BITS == 32
+    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0])),
+                                     _mm_loadu_ps(from[1]), 1);
+#elif VECTOR_BYTES == 32
+    return (vec)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from[0])),
+                                     _mm_loadu_pd(from[1]), 1);
+#else
+    return V_LOAD(from[0]);
+#endif
+}
+
 /* 16 bytes from each of `from`, from + step, from + 2 step ... */
 INLINE vec NAME(v_load_quarters)(const real *from, ptrdiff_t step)
 {
-#if VECTOR_BYTES == 64 && REAL_BITS == 32
-    __m512 q = _mm512_castps128_ps512(_mm_loadu_ps(from));
-    q = _mm512_insertf32x4(q, _mm_loadu_ps(from + step), 1);
-    q = _mm512_insertf32x4(q, _mm_loadu_ps(from + 2 * step), 2);
-    return (vec)_mm512_insertf32x4(q, _mm_loadu_ps(from + 3 * step), 3);
-#elif VECTOR_BYTES == 64
-    __m512d q = _mm512_castpd128_pd512(_mm_loadu_pd(from));
-    q = _mm512_insertf64x2(q, _mm_loadu_pd(from + step), 1);
-    q = _mm512_insertf64x2(q, _mm_loadu_pd(from + 2 * step), 2);
-    return (vec)_mm512_insertf64x2(q, _mm_loadu_pd(from + 3 * step), 3);
-#elif VECTOR_BYTES == 32 && REAL_BITS == 32
-    return (vec)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from)),
-                                     _mm_loadu_ps(from + step), 1);
-#elif VECTOR_BYTES == 32
-    return (vec)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from)),
-                                     _mm_loadu_pd(from + step), 1);
-#else
-    (void)step;
-    return V_LOAD(from);
-#endif
+    const real *places[LANES / CHUNK];
+    EACH(q, LANES / CHUNK) places[q] = from + q * step;
+    return NAME(v_of_quarters)(places);
 }
 
 /* The reverse. */
