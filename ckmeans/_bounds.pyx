@@ -24,7 +24,7 @@ from ckmeans._lloyd cimport (
     CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
     ckm_drifts_f64, decide_row, distances_of, filter_rows, move_rows, nearest_rounded, nearest_rows,
     own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows,
-    rounded_packed_size, rounded_size, sort_open_rows,
+    rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._source cimport Source, ckm_source
@@ -67,6 +67,7 @@ cdef struct Plan:
     char* lower                   # (n,)
     int32_t* rounded              # (n, pairs) in the place of those
     Py_ssize_t pairs              # of columns
+    bint in_place                 # the tiles take listed rows of X
     bint rounding                 # rows are rounded in this assignment
     const double* origin          # (d,) the reference in their precision
     double row_scale              # 0 where rows can not be rounded, negative if not yet known
@@ -158,7 +159,7 @@ cdef void assign_all(
             rows = <const real*> p.tiles + first * row_step
         else:
             rows, row_step, column_step = converted(p, first, NULL, m, w, _), p.d, 1
-        assign_rows(rows, row_step, column_step, m, p.d, p.centroids, p.k,
+        assign_rows(rows, row_step, column_step, NULL, m, p.d, p.centroids, p.k,
                     p.panel[p.n_panels - 1], p.labels + first, upper, lower)
         if p.mode >= C_BOUND:
             distances_of(m, upper, lower)
@@ -170,14 +171,21 @@ cdef void settle_full(
 ) noexcept nogil:
     """Assign the chosen rows of a block by all centroids; set their bounds if those are kept."""
     cdef Py_ssize_t i, m, done = 0
+    cdef const void* panel = p.panel[p.n_panels - 1]
+    cdef bint in_place = p.in_place
+    cdef const real* X = <const real*> p.X + first * p.row_step if in_place else NULL
     cdef real* upper2 = NULL
     cdef real* lower2 = NULL
     if p.mode >= C_BOUND:
         upper2, lower2 = <real*> w.upper2, <real*> w.lower2
     while done < count:
         m = min(p.gathered, count - done)
-        assign_rows(converted(p, first, rows + done, m, w, _), p.d, 1, m, p.d, p.centroids, p.k,
-                    p.panel[p.n_panels - 1], w.found, upper2, lower2)
+        if in_place:
+            assign_rows(X, p.row_step, 1, rows + done, m, p.d, p.centroids, p.k, panel, w.found,
+                        upper2, lower2)
+        else:
+            assign_rows(converted(p, first, rows + done, m, w, _), p.d, 1, NULL, m, p.d,
+                        p.centroids, p.k, panel, w.found, upper2, lower2)
         for i in range(m):
             p.labels[first + rows[done + i]] = w.found[i]
         if p.mode >= C_BOUND:
@@ -210,7 +218,7 @@ cdef void settle_part(
         for i in range(m):
             w.rows[i] = w.open[places[i]]
         rows = converted(p, first, w.rows, m, w, _)
-        nearest_rows(rows, p.d, 1, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
+        nearest_rows(rows, p.d, 1, NULL, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
         for i in range(m):
             own = w.own[places[i]]
             square = w.squares[places[i]]
@@ -352,7 +360,7 @@ cdef Py_ssize_t assign_open(
         p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
         w.open)
     # Gathering most rows costs more than assigning the few others too.
-    if n_open * 8 > m * 5 and p.k * p.d < SORT_FROM:
+    if n_open * 8 > m * (7 if p.in_place else 5) and p.k * p.d < SORT_FROM:
         return assign_block(p, first, m, w, comparisons, _)
     for i in range(n_open):
         w.own[i] = p.labels[first + w.open[i]]
@@ -646,6 +654,10 @@ cdef class Sweep:
         elif self.gap is not None:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
+        if self.single:
+            p.in_place = p.X != NULL and takes_lists(at, <float> 0)
+        else:
+            p.in_place = p.X != NULL and takes_lists(at, <double> 0)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.bounds_at = None if mode < C_BOUND else centroids
 
@@ -752,7 +764,7 @@ cdef class Sweep:
         cdef double[:, ::1] bounds2 = np.empty((2, k))
         with nogil:
             pack_centroids(&centroids[0, 0], k, p.d, p.reference, False, at)
-            assign_rows(&centroids[0, 0], p.d, 1, k, p.d, &centroids[0, 0], k, at, &nearest[0],
+            assign_rows(&centroids[0, 0], p.d, 1, NULL, k, p.d, &centroids[0, 0], k, at, &nearest[0],
                         &bounds2[0, 0], &bounds2[1, 0])
             for j in range(k):
                 # A centroid that is not its own nearest has a twin.
@@ -989,7 +1001,7 @@ cdef class Sweep:
         cdef double* means = other
         cdef double* swapped
         cdef Py_ssize_t n_iter = 0, changed, size = p.k * p.d
-        cdef bint fixed = False, close = False
+        cdef bint fixed = False, close = False, carried = False
         p.mode = C_GIVEN if given else C_PLAIN
         while n_iter < max_iter and not close:
             n_iter += 1
@@ -1006,11 +1018,12 @@ cdef class Sweep:
             if not changed and not close:
                 changed = self.assign_once(means, w)
                 close = not changed
+                carried = close and self.carry(at, means, residuals)
             swapped = at
             at = means
             means = swapped
         converged[0] = not changed or close
-        if not fixed:
+        if not (fixed or carried):
             converged[0] |= self.assign_once(at, w) == 0
             self.measure_once(at, residuals, w)
         if at != centroids:
@@ -1084,6 +1097,38 @@ cdef class Sweep:
                 if mass > 0:
                     out[j * d + f] += residuals[j * (d + 2) + f] / mass
                 self.total_view[j, f] = self.total_view[j, d] * (out[j * d + f] - p.reference[f])
+        return True
+
+    def carried(
+        self, const double[:, ::1] centroids, const double[:, ::1] means, residuals
+    ):
+        """The residuals to means of the same rows, which take a pass over them otherwise; None where
+        the means lie too far from the centroids for that."""
+        cdef bint near
+        carried = residuals.copy()
+        cdef double[:, ::1] out = carried
+        with nogil:
+            near = self.carry(&centroids[0, 0], &means[0, 0], &out[0, 0])
+        return carried if near else None
+
+    cdef bint carry(
+        self, const double* centroids, const double* means, double* residuals
+    ) noexcept nogil:
+        """The same in place; whether it is done. Of the inertia no digit may go: that to the mean
+        is less than that to the centroid by the mass times the squared move."""
+        cdef Py_ssize_t j, f, d = self.plan.d
+        cdef double move, change
+        cdef double* row
+        for j in range(self.plan.k):
+            row = residuals + j * (d + 2)
+            change = 0.0
+            for f in range(d):
+                move = means[j * d + f] - centroids[j * d + f]
+                change += move * (row[d] * move - 2 * row[f])
+                row[f] -= row[d] * move
+            if fabs(change) > 1e-6 * row[d + 1]:
+                return False
+            row[d + 1] += change
         return True
 
     @property

@@ -309,6 +309,14 @@ class Problem:
         """The residuals of an assignment that measured them."""
         return self.sweep.residuals()
 
+    def carried(
+        self, centroids: np.ndarray, means: np.ndarray, residuals: np.ndarray
+    ) -> np.ndarray | None:
+        """The residuals to means that are nearest to the same rows as the centroids; None if they
+        have to be measured."""
+        found: np.ndarray | None = self.sweep.carried(centroids, means, residuals)
+        return found
+
     def means(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of the clusters, those of emptied ones where they were; and which are emptied."""
         means, n_empty = self.sweep.means(centroids)
@@ -414,9 +422,12 @@ def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
         progress = (run, n_iter, problem.rows_changed, shift, inertia)
         stopped = told_to_stop(limits, *progress, limits.n_init, limits.max_iter)
         fixed = not moving and means is centroids
-        if stopped or 0 < limits.shift >= shift:
+        if stopped or fixed or 0 < limits.shift >= shift:
             break
-        if not moving and (fixed or not problem.assign(means)):
+        if not moving and not problem.assign(means):
+            carried = problem.carried(centroids, means, residuals)
+            if carried is not None:
+                residuals, fixed = carried, True
             break
         centroids = momentum.beyond(centroids, means) if momentum and moving else means
     settled = not moving and problem.changed == 0

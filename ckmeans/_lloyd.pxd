@@ -55,9 +55,11 @@ cdef double distance2(
     const real* x, Py_ssize_t step, const double* c, Py_ssize_t d
 ) noexcept nogil
 
+cdef bint takes_lists(const void* packed, real _) noexcept nogil
+
 cdef Py_ssize_t nearest_rows(
-    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, const void* packed,
-    int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
+    Py_ssize_t n, const void* packed, int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
 ) noexcept nogil
 
 cdef int32_t decide_row(
@@ -66,8 +68,8 @@ cdef int32_t decide_row(
 ) noexcept nogil
 
 cdef void assign_rows(
-    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, Py_ssize_t d,
-    const double* centroids, Py_ssize_t k, const void* packed,
+    const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
+    Py_ssize_t n, Py_ssize_t d, const double* centroids, Py_ssize_t k, const void* packed,
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
 

@@ -57,12 +57,16 @@ cdef extern from "_tiles/tiles.h" nogil:
     size_t ckm_packed_bytes_f64(Py_ssize_t k, Py_ssize_t d)
     void ckm_pack_f32(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
     void ckm_pack_f64(const double* c, Py_ssize_t k, Py_ssize_t d, const double* shift, void* out)
+    int ckm_takes_lists_f32(const void* packed)
+    int ckm_takes_lists_f64(const void* packed)
     Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step,
-                               Py_ssize_t m, const void* packed, int32_t* labels,
-                               float* least2, float* upper2, float* lower2, int32_t* undecided)
+                               const int32_t* listed, Py_ssize_t m, const void* packed,
+                               int32_t* labels, float* least2, float* upper2, float* lower2,
+                               int32_t* undecided)
     Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step,
-                               Py_ssize_t m, const void* packed, int32_t* labels,
-                               double* least2, double* upper2, double* lower2, int32_t* undecided)
+                               const int32_t* listed, Py_ssize_t m, const void* packed,
+                               int32_t* labels, double* least2, double* upper2, double* lower2,
+                               int32_t* undecided)
     size_t ckm_rounded_bytes(Py_ssize_t n, Py_ssize_t d)
     void ckm_round_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t m,
                        Py_ssize_t d, const double* shift, double scale, int32_t* rounded)
@@ -218,8 +222,17 @@ cdef void distances2_abreast(
         squares[q] = totals[q]
 
 
+cdef bint takes_lists(const void* packed, real _) noexcept nogil:
+    """Whether nearest_rows() and assign_rows() take listed rows."""
+    if real is float:
+        return ckm_takes_lists_f32(packed)
+    else:
+        return ckm_takes_lists_f64(packed)
+
+
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
+    const int32_t* listed,                                            # in   (n,), or NULL
     Py_ssize_t n, const void* packed,                                 # in
     int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); bounds or NULL
     int32_t* undecided,                                               # out  room for n + 1
@@ -227,11 +240,11 @@ cdef Py_ssize_t nearest_rows(
     """What the tiles say (see tiles.h): labels, and which of them are not proven; returns how many
     those are."""
     if real is float:
-        return ckm_nearest_f32(X, row_step, column_step, n, packed, labels, least2, upper2, lower2,
-                               undecided)
+        return ckm_nearest_f32(X, row_step, column_step, listed, n, packed, labels, least2, upper2,
+                               lower2, undecided)
     else:
-        return ckm_nearest_f64(X, row_step, column_step, n, packed, labels, least2, upper2, lower2,
-                               undecided)
+        return ckm_nearest_f64(X, row_step, column_step, listed, n, packed, labels, least2, upper2,
+                               lower2, undecided)
 
 
 cdef int32_t decide_row(
@@ -270,6 +283,7 @@ cdef int32_t decide_row(
 
 cdef void assign_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
+    const int32_t* listed,                                            # in   (n,) the rows, or NULL
     Py_ssize_t n, Py_ssize_t d,                                       # in
     const double* centroids, Py_ssize_t k, const void* packed,        # in   (k, d)
     int32_t* labels,                                                  # out  (n,)
@@ -277,7 +291,7 @@ cdef void assign_rows(
 ) noexcept nogil:
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
-    cdef Py_ssize_t first = 0, i, m, count
+    cdef Py_ssize_t first = 0, i, m, count, row
     cdef int32_t[ROWS_AT_ONCE + 1] undecided
     cdef real[2] bounds
     cdef real* upper = bounds
@@ -286,14 +300,16 @@ cdef void assign_rows(
         m = min(<Py_ssize_t> ROWS_AT_ONCE, n - first)
         if upper2 != NULL:
             upper, lower = upper2 + first, lower2 + first
-        count = nearest_rows(X + first * row_step, row_step, column_step, m, packed,
+        count = nearest_rows(X if listed != NULL else X + first * row_step, row_step, column_step,
+                             NULL if listed == NULL else listed + first, m, packed,
                              labels + first, <real*> NULL,
                              NULL if upper2 == NULL else upper, NULL if upper2 == NULL else lower,
                              undecided)
         for i in range(count):
             m = undecided[i]
+            row = first + m if listed == NULL else listed[first + m]
             labels[first + m] = decide_row(
-                X + (first + m) * row_step, column_step, d, centroids, k,
+                X + row * row_step, column_step, d, centroids, k,
                 upper + (m if upper2 != NULL else 0), lower + (m if upper2 != NULL else 0))
         first += ROWS_AT_ONCE
 
@@ -657,7 +673,7 @@ def assign(
     """Nearest centroid of each row of a block."""
     if X.shape[0]:
         with nogil:
-            assign_rows(&X[0, 0], X.shape[1], 1, X.shape[0], X.shape[1], &centroids[0, 0],
+            assign_rows(&X[0, 0], X.shape[1], 1, NULL, X.shape[0], X.shape[1], &centroids[0, 0],
                         centroids.shape[0], &packed[0], &labels[0], &upper2[0], &lower2[0])
 
 
@@ -760,7 +776,7 @@ cdef Py_ssize_t iterate_once(
     while first < n:
         m = min(<Py_ssize_t> AT_ONCE, n - first)
         memcpy(before, labels + first, m * sizeof(int32_t))
-        assign_rows(X + first * row_step, row_step, 1, m, d, centroids, k, aligned(packed),
+        assign_rows(X + first * row_step, row_step, 1, NULL, m, d, centroids, k, aligned(packed),
                     labels + first, <real*> NULL, <real*> NULL)
         for i in range(m):
             changed += before[i] != labels[first + i]
@@ -809,7 +825,7 @@ cdef void ckmeans_assign_f32(
     const float* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
     const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
 ) noexcept nogil:
-    assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <float*> NULL,
+    assign_rows(X, row_step, 1, NULL, n, d, centroids, k, aligned(packed), labels, <float*> NULL,
                 <float*> NULL)
 
 
@@ -845,7 +861,7 @@ cdef void ckmeans_assign_f64(
     const double* X, Py_ssize_t n, Py_ssize_t d, Py_ssize_t row_step,
     const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
 ) noexcept nogil:
-    assign_rows(X, row_step, 1, n, d, centroids, k, aligned(packed), labels, <double*> NULL,
+    assign_rows(X, row_step, 1, NULL, n, d, centroids, k, aligned(packed), labels, <double*> NULL,
                 <double*> NULL)
 
 

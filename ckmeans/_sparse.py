@@ -420,6 +420,9 @@ class SparseProblem(Problem):
         inertias = np.bincount(self.labels, squares, len(self.sums))
         return np.column_stack([np.bincount(self.labels, self.weight, len(self.sums)), inertias])
 
+    def carried(self, centroids: np.ndarray, means: np.ndarray, residuals: np.ndarray) -> None:
+        """They are not: the means are the sums' own."""
+
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""
         self._add_up(anew=True)

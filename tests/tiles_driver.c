@@ -46,8 +46,8 @@ static ptrdiff_t left_by_integers = 0;
         int32_t *found = NEW(int32_t, n), *undecided = NEW(int32_t, n + 1);                        \
         real *least = NEW(real, n), *upper = NEW(real, n), *lower = NEW(real, n);                  \
         ptrdiff_t wrong = 0, u = 0, count;                                                         \
-        count = ckm_nearest_##S(X, row_step, column_step, n, packed, found, least, upper, lower,   \
-                                undecided);                                                        \
+        count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, found, least, upper,    \
+                                lower, undecided);                                                        \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \
@@ -56,7 +56,8 @@ static ptrdiff_t left_by_integers = 0;
                          !(least[i] <= squares[i] * (1 + 1e-6));                                   \
         }                                                                                          \
         wrong += u != count;                                                                       \
-        ckm_nearest_##S(X, row_step, column_step, n, packed, found, NULL, NULL, NULL, undecided);  \
+        ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, found, NULL, NULL, NULL,        \
+                        undecided);                                                                \
         free(found), free(undecided), free(least), free(upper), free(lower);                       \
         *open += count;                                                                            \
         return wrong;                                                                              \

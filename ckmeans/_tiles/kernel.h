@@ -67,11 +67,13 @@ typedef struct {
     real grow, shrink, wander, direct_slack;
 } packed_centroids;
 
-/* Element (i, f) of rows is rows[i * by->row + f * by->column]; one of the steps is 1. (A struct of
- * all three by value costs up to 0.4 ns a row.) */
+/* Element (i, f) of rows is rows[i * by->row + f * by->column]; one of the steps is 1. Where rows
+ * are listed, which few.h alone can take, row i is listed[i] instead. (A struct by value costs up to
+ * 0.4 ns a row.) */
 #define steps NAME(steps)
 typedef struct {
     ptrdiff_t row, column;
+    const int32_t *listed; /* or NULL */
 } steps;
 
 typedef struct {
@@ -328,17 +330,11 @@ static void NAME(score_long_expanded)(tile_state *tile, const real *rows, const 
     NAME(score_long_tile)(tile, rows, by, m, p, 0);
 }
 
-static void NAME(score_few_expanded)(tile_state *tile, const real *rows, const steps *by,
-                                     ptrdiff_t m, const packed_centroids *p)
-{
-    NAME(score_few_tile)(tile, rows, by, m, p, 0);
-}
-
 static NOINLINE void NAME(score_direct)(tile_state *tile, const real *rows, const steps *by,
                                         ptrdiff_t m, const packed_centroids *p)
 {
     if (p->few_stride)
-        NAME(score_few_tile)(tile, rows, by, m, p, 1);
+        NAME(score_few_rows)(tile, rows, by, m, p, 1, 1);
     else
         NAME(score_long_tile)(tile, rows, by, m, p, 1);
 }
@@ -350,7 +346,7 @@ static NAME(scorer) *NAME(scorer_for)(const packed_centroids *p)
         NAME(score_narrow_3), NAME(score_narrow_4), NAME(score_narrow_5),
         NAME(score_narrow_6), NAME(score_narrow_7), NAME(score_narrow_8),
     };
-    if (p->few_stride) return NAME(score_few_expanded);
+    if (p->few_stride) return NAME(score_few_tile);
     if (p->d <= NARROW_MAX) return narrow[p->d];
     return p->d <= BLOCK_COLUMNS ? NAME(score_tile) : NAME(score_long_expanded);
 }
@@ -460,7 +456,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
                                         int32_t *undecided, ptrdiff_t n_undecided)
 {
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
-    const steps packed_steps = {p->d, 1};
+    const steps packed_steps = {p->d, 1, NULL};
     /* Rows that narrow.h reads in place are followed by as many. */
     const ptrdiff_t at_least = NAME(is_loose)(given, p->d) ? TILE + CHUNK : TILE;
     int direct_pays = 1;
@@ -468,8 +464,10 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
 
     for (ptrdiff_t i = first; i < m; i += TILE) {
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
-        const real *rows = X + i * given->row;
-        const steps *by = given;
+        const steps from_here = {given->row, given->column,
+                                 given->listed ? given->listed + i : NULL};
+        const real *rows = given->listed ? X : X + i * given->row;
+        const steps *by = given->listed ? &from_here : given;
         const int in_place = to->upper2 && n == TILE;
         int32_t short_labels[TILE];
         real least[TILE], short_upper[TILE], short_lower[TILE], narrow_rows[TILE * NARROW_MAX];
@@ -557,11 +555,12 @@ static ptrdiff_t NAME(rescore)(const real *X, const steps *by, const packed_cent
 #endif
 
 static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,
-                               ptrdiff_t m, const void *packed, int32_t *labels, real *least2,
-                               real *upper2, real *lower2, int32_t *undecided)
+                               const int32_t *listed, ptrdiff_t m, const void *packed,
+                               int32_t *labels, real *least2, real *upper2, real *lower2,
+                               int32_t *undecided)
 {
     const packed_centroids *p = packed;
-    const steps by = {row_step, column_step};
+    const steps by = {row_step, column_step, listed};
     const answers to = {labels, least2, upper2, lower2};
     ptrdiff_t first = 0, n_undecided = 0;
 #if SCREENS
@@ -583,9 +582,16 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
 #include "sift.h"
 #include "sparse.h"
 
+/* Whether nearest() takes listed rows. */
+static int NAME(takes_lists)(const void *packed)
+{
+    return ((const packed_centroids *)packed)->few_stride > 0;
+}
+
 static const level_table NAME(level) = {
     NAME(packed_bytes),
     NAME(pack),
+    NAME(takes_lists),
     NAME(nearest),
     NAME(filter),
     NAME(distances),

@@ -56,8 +56,9 @@ static int fast_integers = 0;
     typedef struct {                                                                               \
         size_t (*packed_bytes)(ptrdiff_t k, ptrdiff_t d);                                          \
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
-        ptrdiff_t (*nearest)(const real *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *,          \
-                             int32_t *, real *, real *, real *, int32_t *);                        \
+        int (*takes_lists)(const void *);                                                          \
+        ptrdiff_t (*nearest)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,       \
+                             const void *, int32_t *, real *, real *, real *, int32_t *);          \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
@@ -357,13 +358,19 @@ static void restore_mode(float_mode before) { (void)before; }
         chosen->suffix->pack(centroids, k, d, shift, packed);                                      \
         restore_mode(before);                                                                      \
     }                                                                                              \
+    int ckm_takes_lists_##suffix(const void *packed)                                               \
+    {                                                                                              \
+        return chosen->suffix->takes_lists(packed);                                                \
+    }                                                                                              \
     ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,       \
-                                   ptrdiff_t m, const void *packed, int32_t *labels, real *least2, \
-                                   real *upper2, real *lower2, int32_t *undecided)                 \
+                                   const int32_t *listed, ptrdiff_t m, const void *packed,         \
+                                   int32_t *labels, real *least2, real *upper2, real *lower2,      \
+                                   int32_t *undecided)                                             \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        const ptrdiff_t count = chosen->suffix->nearest(                                           \
-            X, row_step, column_step, m, packed, labels, least2, upper2, lower2, undecided);       \
+        const ptrdiff_t count = chosen->suffix->nearest(X, row_step, column_step, listed, m,       \
+                                                        packed, labels, least2, upper2, lower2,    \
+                                                        undecided);                                \
         restore_mode(before);                                                                      \
         return count;                                                                              \
     }                                                                                              \

@@ -40,14 +40,17 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *   undecided (m + 1,)  out  the rows, ascending, of which upper2 < lower2 is not true
  *
  * Returns how many are undecided; so is a row that overflows or holds NaN. upper2 and lower2 are
- * both NULL if not wanted, least2 then too. X needs no alignment. */
+ * both NULL if not wanted, least2 then too. X needs no alignment. Where ckm_takes_lists says so of
+ * packed centroids, row i may be X[listed[i]] instead, in row_step alone; else `listed` is NULL. */
 #define CKM_LONG 128
-ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
-                          const void *packed, int32_t *labels, float *least2, float *upper2,
-                          float *lower2, int32_t *undecided);
-ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
-                          const void *packed, int32_t *labels, double *least2, double *upper2,
-                          double *lower2, int32_t *undecided);
+int ckm_takes_lists_f32(const void *packed);
+int ckm_takes_lists_f64(const void *packed);
+ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step,
+                          const int32_t *listed, ptrdiff_t m, const void *packed, int32_t *labels,
+                          float *least2, float *upper2, float *lower2, int32_t *undecided);
+ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step,
+                          const int32_t *listed, ptrdiff_t m, const void *packed, int32_t *labels,
+                          double *least2, double *upper2, double *lower2, int32_t *undecided);
 
 /* Rows kept as 16-bit integers, for assignments that want labels alone. Of n rows: the bytes that
  * they take, 0 where the level has no such thing or rows are longer than CKM_ROUNDED_COLUMNS.
