@@ -890,41 +890,23 @@ cdef class Sweep:
                                &self.total_view[j, 0])
         return changed
 
-    def iterate(
-        self, const double[:, ::1] start, bint given, Py_ssize_t most, double least_shift,
+    def run(
+        self, const double[:, ::1] start, bint given, Py_ssize_t max_iter, double least_shift,
     ):
-        """Plain iterations of a problem of one segment, `most` of them at most, in one call.
-
-        The first takes the labels as they are if those are `given`. The last one ends with its
-        assignment, which changed no label or emptied a cluster, or whose means lie within
-        least_shift. Returns its centroids, how many rows it changed, and how many iterations
-        there were.
+        """A run of a problem of one segment as lloyd() in `_iterate.py` does it, after begin():
+        centroids, residuals, iterations, and whether it converged. None if a cluster was emptied.
         """
-        cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
-        cdef Py_ssize_t size = p.k * p.d, n_iter = 0, changed, comparisons = 0
-        pair = np.empty((2, p.k, p.d))
-        cdef double[:, :, ::1] centroids = pair
-        cdef double* at = &centroids[0, 0, 0]
-        memcpy(at, &start[0, 0], size * sizeof(double))
+        cdef Py_ssize_t k = self.plan.k, d = self.plan.d, n_iter
+        cdef bint converged = False
+        means, residuals = np.empty((k, d)), np.empty((k, d + 2))
+        cdef double[:, ::1] means_view = means, other = np.empty((k, d)), residue_view = residuals
         with nogil:
-            p.mode = C_GIVEN if given else C_PLAIN
-            while True:
-                self.aim_plain(at)
-                self.sweep_segment(0, 0, p.n, &scratch.work)
-                changed = self.collect_moves(&comparisons)
-                n_iter += 1
-                p.mode = C_PLAIN
-                if not changed or n_iter == most:
-                    break
-                at = &centroids[n_iter % 2, 0, 0]
-                if self.take_means(p.centroids, at):
-                    break
-                if 0 < least_shift >= shift(p.centroids, at, size):
-                    break
+            memcpy(&means_view[0, 0], &start[0, 0], k * d * sizeof(double))
+            n_iter = self.solve(&means_view[0, 0], &other[0, 0], given, max_iter, least_shift,
+                                &residue_view[0, 0], &converged, &scratch.work)
         self.scratches.append(scratch)
-        self.kept = (self.kept[0], self.kept[1], pair)
-        return pair[(n_iter - 1) % 2], changed, n_iter
+        return (means, residuals, n_iter, converged) if n_iter else None
 
     def solve_each(
         self,

@@ -321,6 +321,7 @@ class ChunkedProblem(Problem):
     which the rows are assigned to the centroids before as well.
     """
 
+    runs_at_once = False
     rows: Any
     labels: Any
 
@@ -337,9 +338,6 @@ class ChunkedProblem(Problem):
         self.assigned: np.ndarray | None = None
         self.last: np.ndarray | None = None
         self.labels = {}
-
-    def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
-        return start, 1
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         """Assign every row; returns how many changed their label where that is counted, else all

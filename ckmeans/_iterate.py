@@ -33,7 +33,7 @@ WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
 # more than this share of the rows undecided.
 ROUNDED_FROM_ROWS, ROUNDING, MOST_UNDECIDED = 1 << 16, 10, 0.2
 SMALL = 1 << 18  # products in an iteration; with fewer, bounds cost more than they save
-AT_ONCE = 1000  # small iterations between looks at pending signals
+AT_ONCE = 1000  # small iterations that an interrupt has to wait for
 # Momentum takes 30 us an iteration, where fewer products take hardly more; and some passes over the
 # centroids, which sparse rows of as many columns feel (20k x 20k: 0.7 of the speed). The rule does
 # not ask whether they are, so that dense and sparse rows have the same result.
@@ -113,6 +113,15 @@ class Run:
     too_few_points: bool = False
 
 
+class WholeRun(NamedTuple):
+    """What is left of a run that was done in one call."""
+
+    centroids: np.ndarray
+    residuals: np.ndarray  # (k, d + 2)
+    n_iter: int
+    converged: bool
+
+
 def inertia_of(run: Run) -> float:
     return run.inertia
 
@@ -141,6 +150,7 @@ class Problem:
     change their label between the sums.
     """
 
+    runs_at_once = True  # small ones
     company: Any = contextlib.nullcontext()  # that works on its segments; here nobody
     watched = False  # whether somebody asks how many rows changed
 
@@ -203,21 +213,22 @@ class Problem:
         """Rows that changed and comparisons made."""
         return self.sweep.collect()
 
-    def begin_iterating(self, start: np.ndarray, limits: Limits) -> tuple[np.ndarray, int]:
-        """The first iterations in one compiled call, where each takes less time than what the
-        interpreter adds to it (21 of 86 us for the whole of 3000 x 2, k = 3), and nobody watches.
-
-        Returns the centroids of the last of them, to which the rows are assigned; and its number.
-        """
-        k = len(start)
-        unwatched = limits.callback is None and limits.deadline == math.inf
-        unwatched &= self.rows.norms is None
-        if not (unwatched and self._is_small(k) and self.sweep.n_segments == 1) or self.prune:
-            return start, 1
-        most = min(limits.max_iter, AT_ONCE)
-        centroids, self.changed, n_iter = self.sweep.iterate(start, self.given, most, limits.shift)
-        self.given, self.assigned = False, centroids
-        return centroids, n_iter
+    def run_at_once(self, start: np.ndarray, limits: Limits) -> WholeRun | None:
+        """A whole run in one compiled call, where each iteration takes less time than what the
+        interpreter adds to it, and nobody watches. None where it has to be done step by step, as
+        with a cluster that is emptied."""
+        k, most = len(start), min(limits.max_iter, AT_ONCE)
+        watched = limits.callback is not None or limits.deadline < math.inf
+        one = self.runs_at_once and self._is_small(k) and self.sweep.n_segments == 1
+        if watched or not one or self.prune or self.rows.norms is not None:
+            return None
+        found = self.sweep.run(start, self.given, most, limits.shift)
+        if found is not None:
+            run = WholeRun(*found)
+            if run.converged or run.n_iter == limits.max_iter:
+                return run
+        self.begin(k, None)
+        return None
 
     def every(self, step: int) -> Problem | None:
         """The problem of every step-th row; None if these have no weight, or are sparse."""
@@ -409,10 +420,12 @@ def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
     problem.watched = watched
+    if whole := problem.run_at_once(start.centroids, limits):
+        return run_of(problem, *whole)
     free = start.drawn and pays(problem.rows, k)
     momentum = Momentum(problem.reference) if free else None
-    centroids, first = problem.begin_iterating(start.centroids, limits)
-    for n_iter in range(first, limits.max_iter + 1):
+    centroids = start.centroids
+    for n_iter in range(1, limits.max_iter + 1):
         centroids, inertia, moving = assigned(problem, centroids, momentum, watched)
         if moving:
             means, too_few = updated(problem, centroids)
@@ -436,11 +449,17 @@ def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
         # Labels must belong to the centroids that are returned.
         converged |= problem.assign(means, measure=True) == 0 and not stopped
         residuals = problem.measured()
-    sizes = problem.sizes(residuals)
-    inertias = residuals[:, -1].copy()
+    return run_of(problem, means, residuals, n_iter, converged, stopped, too_few)
+
+
+def run_of(
+    problem: Problem, centroids: np.ndarray, residuals: np.ndarray, n_iter: int, converged: bool,
+    stopped: bool = False, too_few: bool = False,
+) -> Run:  # fmt: skip
+    sizes, inertias = problem.sizes(residuals), residuals[:, -1].copy()
     return Run(
-        means, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged, stopped,
-        too_few,
+        centroids, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged,
+        stopped, too_few,
     )  # fmt: skip
 
 

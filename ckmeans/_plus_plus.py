@@ -46,22 +46,35 @@ def seeds(
     seeding = seeding_of(rows, weight, k, n_candidates, memory)
     cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
+    if threads == 1 and k * cost <= UNINTERRUPTED and not rows.sparse:
+        reached = seeding.seed(rng.random(1 + (k - 1) * n_candidates))
+    else:
+        in_passes = cost > UNINTERRUPTED or (rows.sparse and threads > 1)
+        at_once = 0 if in_passes else UNINTERRUPTED // cost
+        reached = grown(seeding, k, rng, n_candidates, threads, at_once)
+    if reached < k:  # every row of any weight is a centroid already: repeat some
+        seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
+    return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
+
+
+def grown(
+    seeding: Any, k: int, rng: Any, n_candidates: int, threads: int, at_once: int
+) -> int:
+    """seeding.seed() with threads, or with chances for an interrupt: after so many steps at once,
+    or for 0 after each pass."""
     begin(seeding, rng.random(), threads)
-    at_once = max(1, UNINTERRUPTED // cost)
     reached, aim = 1, 1
     with _team.Company(seeding) as company:
         while reached == aim < k:
-            aim = min(k, reached + at_once)
+            aim = min(k, reached + max(1, at_once))
             uniforms = rng.random((aim - reached, n_candidates))
-            if cost > UNINTERRUPTED or (rows.sparse and threads > 1):
+            if not at_once:
                 reached = shared(seeding, uniforms, threads)
             elif threads > 1:
                 reached = together(seeding, uniforms, threads, company)
             else:
                 reached = seeding.steps(uniforms)
-    if reached < k:  # every row of any weight is a centroid already: repeat some
-        seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
-    return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
+    return reached
 
 
 def seeding_of(

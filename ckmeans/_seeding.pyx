@@ -652,6 +652,24 @@ cdef class Seeding:
         self.scratches.append(scratch)
         return self.j
 
+    def seed(self, const double[::1] uniforms):
+        """All of it, by 1 + steps * candidates uniforms; returns how many centroids there are."""
+        cdef Scratch scratch = self.scratch()
+        with nogil:
+            self.seed_all(&uniforms[0], 1 + uniforms.shape[0] // self.plan.room, &scratch.work)
+        self.scratches.append(scratch)
+        return self.j
+
+    cdef void seed_all(self, const double* uniforms, Py_ssize_t k, Work* w) noexcept nogil:
+        cdef Py_ssize_t s
+        self.draw_first(uniforms[0])
+        for s in range(self.n_segments):
+            self.settle_segment(s, w)
+        self.keep_norms()
+        self.j = 1
+        if k > 1:
+            self.take_steps(uniforms + 1, k - 1, self.plan.room, w)
+
     cdef void take_steps(
         self, const double* uniforms, Py_ssize_t count, Py_ssize_t n_candidates, Work* w
     ) noexcept nogil:
@@ -707,7 +725,7 @@ cdef class Seeding:
         cdef ckm_source* source = <ckm_source*> p.source
         cdef const char* origin = source.data
         cdef bint in_place = p.X != NULL
-        cdef Py_ssize_t i, j, s, k = centroids.shape[1]
+        cdef Py_ssize_t i, j, k = centroids.shape[1]
         cdef Scratch scratch = self.scratch()
         with nogil:
             for i in range(centroids.shape[0]):
@@ -716,13 +734,7 @@ cdef class Seeding:
                 p.owner = &owners[i, 0]
                 p.scale = 1.0
                 memset(p.owner, 0, p.n * sizeof(int32_t))
-                self.draw_first(uniforms[i, 0])
-                for s in range(self.n_segments):
-                    self.settle_segment(s, &scratch.work)
-                self.keep_norms()
-                self.j = 1
-                if k > 1:
-                    self.take_steps(&uniforms[i, 1], k - 1, p.room, &scratch.work)
+                self.seed_all(&uniforms[i, 0], k, &scratch.work)
                 reached[i] = self.j == k
                 for j in range(self.j, k):    # fewer distinct rows than k
                     memcpy(&self.centroid_view[j, 0], &self.centroid_view[0, 0],

@@ -362,6 +362,7 @@ class SparseSeeding:
 class SparseProblem(Problem):
     """The same iteration over sparse rows: sums are of the rows themselves, cluster by cluster."""
 
+    runs_at_once = False
     rows: Any
     sweep: Any
 
@@ -373,9 +374,6 @@ class SparseProblem(Problem):
         super().begin(k, None)
         self.at: np.ndarray | None = None
         self.owed = False  # whether sums and masses are those of the labels before
-
-    def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
-        return start, 1
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         if centroids is not self.at:

@@ -73,6 +73,7 @@ class StoredLabels:
 class StreamedProblem(Problem):
     """A problem whose rows are read, and whose labels lie in a file."""
 
+    runs_at_once = False
     rows: StreamedRows
     labels: Any
 
@@ -92,9 +93,6 @@ class StreamedProblem(Problem):
         self.sweep.begin(k, np.zeros(1, dtype=np.int32))  # those of a piece are shown with it
         self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed = self.rows.n
-
-    def begin_iterating(self, start: np.ndarray, limits: Any) -> tuple[np.ndarray, int]:
-        return start, 1
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:
         centroids = np.ascontiguousarray(centroids)
