@@ -17,6 +17,7 @@ from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, probl
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
+from ckmeans._spawn import generator
 from ckmeans._starts import starting_rows
 
 
@@ -135,7 +136,7 @@ def kmeans(
     limits = checked_limits(rows, n_init, max_iter, tol, max_seconds, callback)
     prune = valid.pruning(algorithm)
     refine = valid.refinement(refine)
-    rng = valid.generator(seed, wanted=isinstance(init, str) or refine is not None)
+    rng = generator(seed, wanted=isinstance(init, str) or refine is not None)
 
     problem = problem_of(rows, weight, k, prune, n_threads)
     best: Run | None = None

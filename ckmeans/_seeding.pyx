@@ -747,8 +747,8 @@ cdef class Seeding:
 
 
 # The uniform numbers of many generators, without an object for each: numpy.random.SeedSequence
-# (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _batch.py compares the
-# first child with NumPy's own.
+# (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _spawn.py compares the
+# first of them with NumPy's own.
 
 cdef enum:
     POOL = 4
@@ -802,21 +802,45 @@ cdef inline double pcg_uniform(PCG64* g) noexcept nogil:
     return <double> (word >> 11) * (1.0 / 9007199254740992.0)
 
 
+cdef void give_state(const uint32_t* pool, uint64_t* words) noexcept nogil:
+    """What a sequence with this pool seeds PCG64 by: (POOL,) words."""
+    cdef Hash h
+    cdef uint32_t low
+    cdef int i
+    h.constant, h.multiplier = STATE_START, STATE_MULTIPLIER
+    for i in range(POOL):
+        low = hashed(pool[2 * i % POOL], &h)
+        words[i] = low | <uint64_t> hashed(pool[(2 * i + 1) % POOL], &h) << 32
+
+
+def state_of(uint64_t seed):
+    """``numpy.random.SeedSequence(seed).generate_state(4, numpy.uint64)``."""
+    cdef uint32_t[POOL] pool = [<uint32_t> seed, <uint32_t> (seed >> 32), 0, 0]
+    cdef uint64_t[::1] words = np.empty(POOL, np.uint64)
+    cdef Hash h
+    cdef int i, j
+    h.constant, h.multiplier = ENTROPY_START, ENTROPY_MULTIPLIER
+    for i in range(POOL):
+        pool[i] = hashed(pool[i], &h)
+    for i in range(POOL):
+        for j in range(POOL):
+            if i != j:
+                pool[j] = mixed(pool[j], hashed(pool[i], &h))
+    give_state(pool, &words[0])
+    return words.base
+
+
 cdef PCG64 pcg_of_child(const uint32_t* parent, uint32_t constant, uint32_t key) noexcept nogil:
     """PCG64 seeded by the child `key` of the sequence whose pool is `parent`."""
     cdef uint32_t[POOL] pool
     cdef uint64_t[POOL] words
     cdef Hash h
     cdef PCG64 g
-    cdef uint32_t low
     cdef int i
     h.constant, h.multiplier = constant, ENTROPY_MULTIPLIER
     for i in range(POOL):
         pool[i] = mixed(parent[i], hashed(key, &h))
-    h.constant, h.multiplier = STATE_START, STATE_MULTIPLIER
-    for i in range(POOL):
-        low = hashed(pool[2 * i % POOL], &h)
-        words[i] = low | <uint64_t> hashed(pool[(2 * i + 1) % POOL], &h) << 32
+    give_state(pool, words)
     g.high = g.low = 0
     g.increment_high = words[2] << 1 | words[3] >> 63
     g.increment_low = words[3] << 1 | 1

@@ -32,6 +32,30 @@ def test_children_draw_as_numpy_s(seed):
     np.testing.assert_array_equal(children.generator(5).random(7), wanted[5])
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1, 2**32, 2**40 + 7, 2**64 - 1])
+def test_a_generator_by_its_state_is_numpy_s(seed):
+    ours, numpys = _spawn.generator(seed), default_rng(seed)
+    assert _spawn.by_state() is not None
+    assert ours.bit_generator.state == numpys.bit_generator.state
+    np.testing.assert_array_equal(ours.random(5), numpys.random(5))
+    assert ours.integers(1000) == numpys.integers(1000)
+
+
+@pytest.mark.parametrize("seed", [2**64, np.int64(3), [1, 2], SeedSequence(4), None])
+def test_other_seeds_are_left_to_numpy(seed):
+    ours = _spawn.generator(copy.deepcopy(seed))
+    assert type(ours.bit_generator.seed_seq) is SeedSequence
+    if seed is not None:
+        assert ours.random() == default_rng(seed).random()
+
+
+def test_a_numpy_that_seeds_in_another_way(monkeypatch):
+    monkeypatch.setattr(_spawn, "state_of", lambda seed: np.arange(4, dtype=np.uint64))
+    _spawn.by_state.cache_clear()
+    assert _spawn.generator(5).random() == default_rng(5).random()
+    _spawn.by_state.cache_clear()
+
+
 @pytest.mark.parametrize("kind", [SeedSequence, PCG64, default_rng])
 def test_what_has_spawned_goes_on_from_there(kind):
     ours, theirs = kind(4), kind(4)
