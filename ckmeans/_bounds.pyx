@@ -218,7 +218,8 @@ cdef void settle_part(
         for i in range(m):
             w.rows[i] = w.open[places[i]]
         rows = converted(p, first, w.rows, m, w, _)
-        nearest_rows(rows, p.d, 1, NULL, m, p.panel[panel], w.found, least2, upper2, lower2, w.undecided)
+        nearest_rows(rows, p.d, 1, NULL, m, p.panel[panel], w.found, least2, upper2, lower2,
+                     w.undecided)
         for i in range(m):
             own = w.own[places[i]]
             square = w.squares[places[i]]
@@ -764,8 +765,8 @@ cdef class Sweep:
         cdef double[:, ::1] bounds2 = np.empty((2, k))
         with nogil:
             pack_centroids(&centroids[0, 0], k, p.d, p.reference, False, at)
-            assign_rows(&centroids[0, 0], p.d, 1, NULL, k, p.d, &centroids[0, 0], k, at, &nearest[0],
-                        &bounds2[0, 0], &bounds2[1, 0])
+            assign_rows(&centroids[0, 0], p.d, 1, NULL, k, p.d, &centroids[0, 0], k, at,
+                        &nearest[0], &bounds2[0, 0], &bounds2[1, 0])
             for j in range(k):
                 # A centroid that is not its own nearest has a twin.
                 self.gap[j] = 0.0
@@ -1084,8 +1085,8 @@ cdef class Sweep:
     def carried(
         self, const double[:, ::1] centroids, const double[:, ::1] means, residuals
     ):
-        """The residuals to means of the same rows, which take a pass over them otherwise; None where
-        the means lie too far from the centroids for that."""
+        """The residuals to means of the same rows, which take a pass over them otherwise; None
+        where the means lie too far from the centroids for that."""
         cdef bint near
         carried = residuals.copy()
         cdef double[:, ::1] out = carried

@@ -59,7 +59,8 @@ cdef bint takes_lists(const void* packed, real _) noexcept nogil
 
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
-    Py_ssize_t n, const void* packed, int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
+    Py_ssize_t n, const void* packed,
+    int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
 ) noexcept nogil
 
 cdef int32_t decide_row(

@@ -23,6 +23,18 @@ def generator(seed: Any, wanted: bool = True) -> Any:
     return valid.generator(seed, wanted)
 
 
+class State:
+    """The words that PCG64 asks a SeedSequence for."""
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: np.ndarray) -> None:
+        self.words = words
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        return self.words
+
+
 @functools.cache
 def by_state() -> Callable[[np.ndarray], np.random.Generator] | None:
     """What makes a generator of the state that a seed stands for; None where that is not NumPy's.
@@ -31,12 +43,7 @@ def by_state() -> Callable[[np.ndarray], np.random.Generator] | None:
     from numpy.random import PCG64, Generator
     from numpy.random.bit_generator import ISeedSequence
 
-    class State(ISeedSequence):
-        def __init__(self, words: np.ndarray) -> None:
-            self.words = words
-
-        def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
-            return self.words
+    ISeedSequence.register(State)
 
     def quick(words: np.ndarray) -> np.random.Generator:
         state: Any = State(words)
