@@ -72,7 +72,13 @@ typedef struct {
     const double *base;   /* (d,) subtracted from each */
     double *to, *from;    /* rows of totals */
     int leaves;
+    uintptr_t ahead; /* bytes to the rows that are fetched meanwhile, or 0 */
 } row_group;
+
+/* Rows of so many bytes come from memory more slowly than they are added, unless they are asked for:
+ * all of 60k x 784 20.9 to 13.5 ms, of 100k x 128 7.6 to 6.2; shorter ones up to 1.3 times as slow.
+ */
+#define FETCHED_FROM 512
 
 INLINE sums NAME(load_sums)(const double *from)
 {
@@ -198,6 +204,13 @@ INLINE void NAME(add_rows)(const row_group *g, int n, int measure)
     sums squares = NAME(load_sums)((const double[4]){-0., -0., -0., -0.});
     double mass = g->weight ? g->weight[0] : n;
     ptrdiff_t j = 0;
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
+    for (; g->ahead && j + line <= g->d; j += line) {
+        EACH(i, n) prefetch((uintptr_t)(g->x + i * g->step + j) + g->ahead);
+        EACH(q, line / SUMS)
+            NAME(add_sums)(g, j + q * SUMS,
+                           NAME(sum_rows)(g, n, j + q * SUMS, SUMS, &squares));
+    }
     UNROLL_4 /* up to -14 % */
     for (; j + SUMS <= g->d; j += SUMS)
         NAME(add_sums)(g, j, NAME(sum_rows)(g, n, j, SUMS, &squares));
@@ -212,6 +225,8 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
                             const int32_t *labels, const double *weight, const double *base,
                             ptrdiff_t base_stride, double *totals, int measure)
 {
+    const int long_rows = d * (ptrdiff_t)sizeof(real) >= FETCHED_FROM;
+    const uintptr_t ahead = long_rows ? (uintptr_t)(4 * step) * sizeof(real) : 0;
     if (n == 4 &&
         ((labels[0] ^ labels[1]) | (labels[0] ^ labels[2]) | (labels[0] ^ labels[3])) == 0 &&
         (!weight || (weight[0] != 0 && weight[1] != 0 && weight[2] != 0 && weight[3] != 0))) {
@@ -222,6 +237,7 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
             .weight = weight,
             .base = base + labels[0] * base_stride,
             .to = totals + labels[0] * (d + 2),
+            .ahead = ahead,
         };
         NAME(add_rows)(&g, 4, measure);
         return;
@@ -233,6 +249,7 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
             .weight = weight ? weight + i : NULL,
             .base = base + labels[i] * base_stride,
             .to = totals + labels[i] * (d + 2),
+            .ahead = ahead,
         };
         if (!weight || weight[i] != 0) NAME(add_rows)(&g, 1, measure);
     }
@@ -270,6 +287,9 @@ INLINE void NAME(move_all)(const real *X, ptrdiff_t d, ptrdiff_t step, const int
             .d = d,
             .weight = weight ? weight + r : NULL,
             .base = shift,
+            .ahead = rows && i + 1 < count && d * (ptrdiff_t)sizeof(real) >= FETCHED_FROM
+                         ? (uintptr_t)((rows[i + 1] - r) * step) * sizeof(real)
+                         : 0,
             .to = totals + to[r] * (d + 2),
         };
         if (from[r] < 0) {
@@ -340,6 +360,7 @@ static const update_table NAME(update) = {NAME(move), NAME(add)};
 #undef row_group
 #undef SUMS
 #undef MOVES_AHEAD
+#undef FETCHED_FROM
 #undef FOR_COLUMNS
 
 #endif
