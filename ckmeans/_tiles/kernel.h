@@ -55,6 +55,8 @@ typedef struct {
     ptrdiff_t k, d, n_groups;
     ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */
     ptrdiff_t few_stride;          /* reals between rows of the few layout; 0 for groups */
+    ptrdiff_t few_origin;          /* the centroid whose place is the first, and that of the first */
+    ptrdiff_t few_first;           /* the first place whose products are not zeros: 0 or 1 */
     ptrdiff_t screen_at;           /* the integers of screen.h, in reals as above; 0 without */
     real radius2;                  /* at least the largest squared norm */
     /* screen.h: the scale of the centroids; the error of a score is |x| at the row's scale times

@@ -55,6 +55,12 @@ static real NAME(rounded_up)(double a)
     return a <= REAL_MAX ? (real)a : (real)INFINITY;
 }
 
+/* Where few.h has a centroid's columns and products. */
+INLINE ptrdiff_t NAME(few_place)(const packed_centroids *p, ptrdiff_t j)
+{
+    return j == p->few_origin ? 0 : j == 0 ? p->few_origin : j;
+}
+
 /* Additions that one term of a score can go through. */
 static ptrdiff_t NAME(longest_sum)(const packed_centroids *p)
 {
@@ -75,14 +81,17 @@ static ptrdiff_t NAME(longest_sum)(const packed_centroids *p)
  * is u t + a, and its square by 2 a t + a^2 beside terms relative to it: 14 u for the tag, 4 u for
  * u t, a few u for the last operations.
  *
+ * Where a centroid is the origin, what is left of it, r, is taken for 0 in its products: 2 |x| |r|
+ * is at most (|r| / R) B.
+ *
  * `tiny` is what underflow can take from 4 (d + 2) operations, flushing to zero included. */
-static void NAME(certify)(packed_centroids *p)
+static void NAME(certify)(packed_centroids *p, double left_out)
 {
     const double u = REAL_ROUNDOFF, d = (double)p->d;
     const double roundings = ((double)NAME(longest_sum)(p) + (REAL_BITS == 32 ? 4 : d + 4)) * u;
     const double g = roundings < 0.5 ? roundings / (1 - roundings) : INFINITY;
     const double g64 = (d + 8) * 0x1p-53 * 2;
-    const double expanded = (2 * g + 40 * u + 2 * g64) * (1 + g) * (1 + g) * (1 + g);
+    const double expanded = (2 * g + 40 * u + 2 * g64 + left_out) * (1 + g) * (1 + g) * (1 + g);
     p->expanded_slack = NAME(rounded_up)(expanded / 4);
     p->tiny = NAME(rounded_up)(16 * (d + 2) * REAL_MIN);
 
@@ -156,6 +165,24 @@ static void NAME(pack_screen)(packed_centroids *p, const double *centroids, cons
 
 #endif
 
+/* The centroid nearest to a point, whichever rounding finds. */
+static ptrdiff_t NAME(nearest_to)(const double *point, const double *centroids, ptrdiff_t k,
+                                  ptrdiff_t d)
+{
+    double least = INFINITY;
+    ptrdiff_t nearest = 0;
+    for (ptrdiff_t j = 0; j < k; j++, centroids += d) {
+        double square = 0;
+        for (ptrdiff_t f = 0; f < d; f++)
+            square += (centroids[f] - point[f]) * (centroids[f] - point[f]);
+        if (square < least) {
+            least = square;
+            nearest = j;
+        }
+    }
+    return nearest;
+}
+
 static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const double *shift,
                        void *packed)
 {
@@ -164,13 +191,20 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
     real *origin = (real *)packed + p->shift_at, *groups = (real *)packed + p->groups_at;
     const int few = p->few_stride > 0;
     const ptrdiff_t whole = few ? d / LANES * LANES : d, gap = p->few_stride - d;
-    double largest = 0;
+    double largest = 0, left2 = 0;
+    const double *from = shift;
 
     memset(origin, 0, NAME(packed_bytes)(k, d) - (size_t)p->shift_at * sizeof(real));
-    for (ptrdiff_t f = 0; shift && f < d; f++) origin[f] = (real)shift[f];
+    p->few_origin = 0;
+    if (few && shift) {
+        p->few_origin = NAME(nearest_to)(shift, centroids, k, d);
+        from = centroids + p->few_origin * d;
+    }
+    for (ptrdiff_t f = 0; from && f < d; f++) origin[f] = (real)from[f];
     for (ptrdiff_t j = 0; j < (few ? FEW_MAX : p->n_groups * GROUP); j++) {
         real *half_norm2 = few ? groups + j : groups + j / GROUP * GROUP * (d + 1) + j % GROUP;
-        real *to = few ? groups + FEW_HEAD + j * p->few_stride : half_norm2 + GROUP;
+        real *to = few ? groups + FEW_HEAD + NAME(few_place)(p, j) * p->few_stride
+                       : half_norm2 + GROUP;
         if (j >= k) {
             *half_norm2 = NO_CENTROID;
             continue;
@@ -178,12 +212,15 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
         const double half =
             NAME(pack_centroid)(to, few ? 1 : GROUP, whole, gap, centroids + j * d, origin, d);
         *half_norm2 = (real)half;
+        if (j == p->few_origin) left2 = 2 * half;
         if (half > largest || half != half) largest = half;
     }
     real *keep = groups + FEW_HEAD + FEW_MAX * p->few_stride;
     for (ptrdiff_t f = whole; f < d; f++) keep[f + gap] = 1;
     p->radius2 = NAME(rounded_up)(2 * largest * (1 + (d + 2) * 0x1p-52));
-    NAME(certify)(p);
+    const double left = sqrt(left2 / (double)p->radius2) * 1.001;
+    p->few_first = few && left < 32 * REAL_ROUNDOFF;
+    NAME(certify)(p, p->few_first ? left : 0);
 #if SCREENS
     if (p->screen_at) NAME(pack_screen)(p, centroids, origin);
 #endif
