@@ -119,7 +119,7 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
 
 
 @given(
-    n=st.sampled_from([1, 7, 48, 49, 400]), d=st.sampled_from([1, 2, 3, 8, 9, 30, 64]),
+    n=st.sampled_from([1, 7, 48, 49, 400]), d=st.sampled_from([1, 2, 3, 8, 9, 30, 64, 130]),
     k=st.sampled_from([1, 2, 5, 31, 32, 33, 63, 64, 65, 100]), dtype=st.sampled_from(DTYPES),
     steps=st.lists(
         st.tuples(
@@ -150,6 +150,66 @@ def test_sweeps_by_panels_give_the_brute_force(level, dtype, move):
         sweep = Sweep(Source(X), None, np.round(X.mean(axis=0, dtype=float)), True)
         steps = [(FILTER, step, True) for step in ("all a little", *3 * [move], "none")]
         assert_sweeps_give_the_brute_force(sweep, X, X[:k].astype(float), steps, rng)
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_listed_rows_give_the_brute_force(level, dtype, move):
+    """Few long centroids take open rows where they are; the origin is any one of them."""
+    for k, d in ((2, 128), (6, 131), (9, 160), (10, 784)):
+        rng = np.random.default_rng(k * d)
+        X = blobs(rng, 400, d, k, dtype)
+        centroids = np.array([X[rng.integers(400)] + rng.normal(0, 9, d) for _ in range(k)])
+        sweep = Sweep(Source(X), None, np.round(centroids[-1]) + 1, True)
+        steps = [(FILTER, step, True) for step in ("all a little", *3 * [move], "none")]
+        assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lists_of_open_rows(level, dtype):
+    """A third of the rows is open, in no order that a full tile has."""
+    rng = np.random.default_rng(3)
+    n, d, k = 1000, 150, 10
+    X = blobs(rng, n, d, k, dtype)
+    centroids = X[:k].astype(float)
+    sweep = Sweep(Source(X), None, X[0].astype(float), True)
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    opened = rng.choice(n, n // 3, replace=False)
+    sweep.labels[opened] = rng.integers(0, k, len(opened))
+    for row in opened:
+        sweep.open_row(int(row))
+    _, comparisons = swept(sweep, n, centroids, FILTER)
+    assert comparisons < 0.6 * n * k
+    np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+
+
+def test_residuals_are_carried_to_means_nearby(level):
+    rng = np.random.default_rng(0)
+    X = blobs(rng, 500, 3, 5, np.float64)
+    centroids = X[:5] + 0.5
+    sweep = Sweep(Source(X), None, X[0].copy(), False)
+    sweep.begin(5)
+    swept(sweep, 500, centroids, PLAIN, measure=True)
+    residuals = sweep.residuals()
+    means = centroids + rng.normal(0, 1e-6, (5, 3))
+    carried = sweep.carried(centroids, means, residuals)
+    assert swept(sweep, 500, means, PLAIN, measure=True)[0] == 0
+    np.testing.assert_allclose(carried, sweep.residuals(), rtol=1e-13, atol=1e-10)
+    assert not np.allclose(carried, residuals, rtol=1e-12, atol=0)
+    assert sweep.carried(centroids, centroids + 1, residuals) is None
+    np.testing.assert_array_equal(sweep.carried(centroids, centroids.copy(), residuals), residuals)
+
+
+def test_residuals_are_not_carried_where_digits_would_go():
+    """To the means of equal rows there is no distance left."""
+    X = np.repeat([[0.1], [0.7]], 50, axis=0)
+    centroids = np.array([[0.1 + 1e-12], [0.7]])
+    sweep = Sweep(Source(X), None, X[0].copy(), False)
+    sweep.begin(2)
+    swept(sweep, 100, centroids, PLAIN, measure=True)
+    residuals = sweep.residuals()
+    assert sweep.carried(centroids, np.array([[0.1], [0.7]]), residuals) is None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
