@@ -165,6 +165,20 @@ def test_listed_rows_give_the_brute_force(level, dtype, move):
         assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng)
 
 
+@pytest.mark.parametrize("mode", [PLAIN, BOUND])
+def test_a_centroid_between_two_numbers_is_no_origin(level, mode):
+    """At 1e6, float32 tells sixteenths."""
+    rng = np.random.default_rng(2)
+    X = (1e6 + rng.integers(0, 16, (400, 130)) / 16).astype(np.float32)
+    sweep = Sweep(Source(X), None, X[0].astype(float), True)
+    for seed in range(5):
+        chosen = np.random.default_rng(seed).integers(0, 400, (6, 8))
+        centroids = X[chosen].astype(float).mean(axis=1)
+        sweep.begin(6)
+        swept(sweep, 400, centroids, mode)
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_lists_of_open_rows(level, dtype):
     """A third of the rows is open, in no order that a full tile has."""
