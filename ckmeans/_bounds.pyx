@@ -40,6 +40,7 @@ cdef enum:
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
     # Elements gathered or converted at once: 4 times as many take 8 to 14 % longer at d = 64.
     GATHERED = 1 << 12
+    AT_ONCE = 21 * TILE           # rows, at most
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
@@ -86,14 +87,14 @@ cdef struct Work:
     int32_t* own                  # (ROOM,) their labels
     int32_t* lists[CKM_MAX_PANELS]    # (ROOM,) each: places in `open`
     int32_t* rows                 # (ROOM,)
-    int32_t* found                # (gathered,)
-    int32_t* undecided            # (gathered + 1,)
+    int32_t* found                # (AT_ONCE,)
+    int32_t* undecided            # (AT_ONCE + 1,)
     double* squares               # (ROOM,) of the open rows, to the own centroids
     char* upper                   # (ROOM,) of the open rows; squared bounds of all
     char* lower                   # (ROOM,)
-    char* least2                  # (gathered,)
-    char* upper2                  # (gathered,)
-    char* lower2                  # (gathered,)
+    char* least2                  # (AT_ONCE,)
+    char* upper2                  # (AT_ONCE,)
+    char* lower2                  # (AT_ONCE,)
     char* gathered                # (gathered, d)
 
 
@@ -103,8 +104,8 @@ cdef class Scratch:
     cdef object memory
 
     def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
-        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + 2 * gathered + 1
-        cdef Py_ssize_t doubles = 3 * ROOM + (3 + d) * gathered, i
+        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + 2 * AT_ONCE + 1
+        cdef Py_ssize_t doubles = 3 * ROOM + 3 * AT_ONCE + d * gathered, i
         self.memory = np.empty(8 * doubles + 4 * ints, np.uint8)
         cdef unsigned char[::1] view = self.memory
         cdef double* at = <double*> &view[0]
@@ -113,9 +114,9 @@ cdef class Scratch:
         w.squares, at = at, at + ROOM
         w.upper, at = <char*> at, at + ROOM
         w.lower, at = <char*> at, at + ROOM
-        w.least2, at = <char*> at, at + gathered
-        w.upper2, at = <char*> at, at + gathered
-        w.lower2, at = <char*> at, at + gathered
+        w.least2, at = <char*> at, at + AT_ONCE
+        w.upper2, at = <char*> at, at + AT_ONCE
+        w.lower2, at = <char*> at, at + AT_ONCE
         w.gathered = <char*> at
         w.before, ints_at = ints_at, ints_at + ROOM
         w.open, ints_at = ints_at, ints_at + ROOM
@@ -123,7 +124,7 @@ cdef class Scratch:
         w.rows, ints_at = ints_at, ints_at + ROOM
         for i in range(CKM_MAX_PANELS):
             w.lists[i], ints_at = ints_at, ints_at + ROOM
-        w.found, w.undecided = ints_at, ints_at + gathered
+        w.found, w.undecided = ints_at, ints_at + AT_ONCE
 
 
 cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
@@ -173,13 +174,14 @@ cdef void settle_full(
     cdef Py_ssize_t i, m, done = 0
     cdef const void* panel = p.panel[p.n_panels - 1]
     cdef bint in_place = p.in_place
+    cdef Py_ssize_t most = AT_ONCE if in_place else p.gathered
     cdef const real* X = <const real*> p.X + first * p.row_step if in_place else NULL
     cdef real* upper2 = NULL
     cdef real* lower2 = NULL
     if p.mode >= C_BOUND:
         upper2, lower2 = <real*> w.upper2, <real*> w.lower2
     while done < count:
-        m = min(p.gathered, count - done)
+        m = min(most, count - done)
         if in_place:
             assign_rows(X, p.row_step, 1, rows + done, m, p.d, p.centroids, p.k, panel, w.found,
                         upper2, lower2)
@@ -527,7 +529,7 @@ cdef class Sweep:
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
         self.memory = self.bounds_at = None
         p.sort_cost = 20 + 1200 // (p.d + 6)
-        p.gathered = max(TILE, min(1008, GATHERED // p.d // TILE * TILE))
+        p.gathered = max(TILE, min(AT_ONCE, GATHERED // p.d // TILE * TILE))
         self.scratches = []
         p.k = 0
 
