@@ -47,7 +47,7 @@ static ptrdiff_t left_by_integers = 0;
         real *least = NEW(real, n), *upper = NEW(real, n), *lower = NEW(real, n);                  \
         ptrdiff_t wrong = 0, u = 0, count;                                                         \
         count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, found, least, upper,    \
-                                lower, undecided);                                                        \
+                                lower, undecided);                                                 \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \

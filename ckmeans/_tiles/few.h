@@ -8,8 +8,8 @@
  * The centroid nearest to the shift is the origin, and so has the first place. Where its rounding
  * allows that, its products are taken for zeros: one of ten less is -5 %. */
 
-/* FEW_ROWS rows, and those of which the same columns are fetched meanwhile: the listed ones, or else
- * the rows that lie `ahead` bytes further (10.8 against 12 ms at 60k x 784). */
+/* FEW_ROWS rows, and those of which the same columns are fetched meanwhile: the listed ones, or
+ * else the rows that lie `ahead` bytes further (10.8 against 12 ms at 60k x 784). */
 typedef struct {
     const real *at[FEW_ROWS], *listed[FEW_ROWS];
     uintptr_t ahead;

@@ -55,7 +55,7 @@ typedef struct {
     ptrdiff_t k, d, n_groups;
     ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */
     ptrdiff_t few_stride;          /* reals between rows of the few layout; 0 for groups */
-    ptrdiff_t few_origin;          /* the centroid whose place is the first, and that of the first */
+    ptrdiff_t few_origin;          /* the centroid that changes places with the first */
     ptrdiff_t few_first;           /* the first place whose products are not zeros: 0 or 1 */
     ptrdiff_t screen_at;           /* the integers of screen.h, in reals as above; 0 without */
     real radius2;                  /* at least the largest squared norm */
@@ -70,8 +70,8 @@ typedef struct {
 } packed_centroids;
 
 /* Element (i, f) of rows is rows[i * by->row + f * by->column]; one of the steps is 1. Where rows
- * are listed, which few.h alone can take, row i is listed[i] instead. (A struct by value costs up to
- * 0.4 ns a row.) */
+ * are listed, which few.h alone can take, row i is listed[i] instead. (A struct by value costs up
+ * to 0.4 ns a row.) */
 #define steps NAME(steps)
 typedef struct {
     ptrdiff_t row, column;

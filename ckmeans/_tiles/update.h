@@ -75,9 +75,9 @@ typedef struct {
     uintptr_t ahead; /* bytes to the rows that are fetched meanwhile, or 0 */
 } row_group;
 
-/* Rows of so many bytes come from memory more slowly than they are added, unless they are asked for:
- * all of 60k x 784 20.9 to 13.5 ms, of 100k x 128 7.6 to 6.2; shorter ones up to 1.3 times as slow.
- */
+/* Rows of so many bytes come from memory more slowly than they are added, unless they are asked
+ * for: all of 60k x 784 20.6 to 11.0 ms, of 100k x 128 7.4 to 5.5. Shorter ones take up to 1.3
+ * times as long with it. */
 #define FETCHED_FROM 512
 
 INLINE sums NAME(load_sums)(const double *from)
