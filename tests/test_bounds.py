@@ -156,7 +156,7 @@ def test_sweeps_by_panels_give_the_brute_force(level, dtype, move):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
 def test_listed_rows_give_the_brute_force(level, dtype, move):
     """Few long centroids take open rows where they are; the origin is any one of them."""
-    for k, d in ((2, 128), (6, 131), (9, 160), (10, 784)):
+    for k, d in ((2, 128), (6, 131), (10, 200)):
         rng = np.random.default_rng(k * d)
         X = blobs(rng, 400, d, k, dtype)
         centroids = np.array([X[rng.integers(400)] + rng.normal(0, 9, d) for _ in range(k)])
