@@ -12,13 +12,13 @@ import numpy as np
 from ckmeans import _team
 from ckmeans import _validation as valid
 from ckmeans._bounds import Sweep
+from ckmeans._generators import Children
 from ckmeans._iterate import SMALL, Limits, Run, lloyd, problem_of
 from ckmeans._kmeans import lower_inertia, starts
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
 from ckmeans._seeding import Seeding
 from ckmeans._source import Source
-from ckmeans._spawn import Children
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -40,7 +40,7 @@ cdef enum:
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
     # Elements gathered or converted at once: 4 times as many take 8 to 14 % longer at d = 64.
     GATHERED = 1 << 12
-    AT_ONCE = 21 * TILE           # rows, at most
+    AT_ONCE = 21 * TILE           # most listed rows assigned at once
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
@@ -68,7 +68,6 @@ cdef struct Plan:
     char* lower                   # (n,)
     int32_t* rounded              # (n, pairs) in the place of those
     Py_ssize_t pairs              # of columns
-    bint in_place                 # the tiles take listed rows of X
     bint rounding                 # rows are rounded in this assignment
     const double* origin          # (d,) the reference in their precision
     double row_scale              # 0 where rows can not be rounded, negative if not yet known
@@ -134,6 +133,11 @@ cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
         return &p.drifts64
 
 
+cdef inline bint lists_in_place(const Plan* p, real _) noexcept nogil:
+    """Whether the tiles take listed rows of X, so that these need not be gathered."""
+    return p.X != NULL and takes_lists(p.panel[p.n_panels - 1], _)
+
+
 cdef const real* converted(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
@@ -173,7 +177,7 @@ cdef void settle_full(
     """Assign the chosen rows of a block by all centroids; set their bounds if those are kept."""
     cdef Py_ssize_t i, m, done = 0
     cdef const void* panel = p.panel[p.n_panels - 1]
-    cdef bint in_place = p.in_place
+    cdef bint in_place = lists_in_place(p, _)
     cdef Py_ssize_t most = AT_ONCE if in_place else p.gathered
     cdef const real* X = <const real*> p.X + first * p.row_step if in_place else NULL
     cdef real* upper2 = NULL
@@ -363,7 +367,7 @@ cdef Py_ssize_t assign_open(
         p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
         w.open)
     # Gathering most rows costs more than assigning the few others too.
-    if n_open * 8 > m * (7 if p.in_place else 5) and p.k * p.d < SORT_FROM:
+    if n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.k * p.d < SORT_FROM:
         return assign_block(p, first, m, w, comparisons, _)
     for i in range(n_open):
         w.own[i] = p.labels[first + w.open[i]]
@@ -657,10 +661,6 @@ cdef class Sweep:
         elif self.gap is not None:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
-        if self.single:
-            p.in_place = p.X != NULL and takes_lists(at, <float> 0)
-        else:
-            p.in_place = p.X != NULL and takes_lists(at, <double> 0)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.bounds_at = None if mode < C_BOUND else centroids
 

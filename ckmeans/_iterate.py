@@ -172,7 +172,6 @@ class Problem:
         self.labels = self.sweep.labels
         self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed, self.share = self.rows.n, 1.0
-        self.assigned: np.ndarray | None = None
         self.pause, self.next_pause = 0, 3
 
     def lend(self) -> np.ndarray | None:
@@ -189,9 +188,6 @@ class Problem:
 
         With `measure`, the residuals need no pass of their own afterwards.
         """
-        if centroids is self.assigned:
-            self.assigned = None
-            return self.changed
         n, k = self.rows.n, len(centroids)
         mode = self._mode(k)
         self._aim(centroids, mode, measure)

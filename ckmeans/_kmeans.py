@@ -13,11 +13,11 @@ import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._column import Column
+from ckmeans._generators import generator
 from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, problem_of, reassigned
 from ckmeans._refine import refined
 from ckmeans._results import KMeansResult
 from ckmeans._rows import Rows
-from ckmeans._spawn import generator
 from ckmeans._starts import starting_rows
 
 

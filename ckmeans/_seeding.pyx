@@ -747,8 +747,8 @@ cdef class Seeding:
 
 
 # The uniform numbers of many generators, without an object for each: numpy.random.SeedSequence
-# (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _spawn.py compares the
-# first of them with NumPy's own.
+# (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _generators.py compares
+# the first of them with NumPy's own.
 
 cdef enum:
     POOL = 4

@@ -419,7 +419,7 @@ class SparseProblem(Problem):
         return np.column_stack([np.bincount(self.labels, self.weight, len(self.sums)), inertias])
 
     def carried(self, centroids: np.ndarray, means: np.ndarray, residuals: np.ndarray) -> None:
-        """They are not: the means are the sums' own."""
+        """They are not: rebuilt() leaves them unmeasured until the means stay."""
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""

@@ -514,6 +514,19 @@ def test_interruptible_pieces_change_nothing(threads_for_all, monkeypatch, n_thr
     oracle.assert_same_bits(clustered(name, np.float32, n_threads=n_threads), expected)
 
 
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_small_runs_are_those_of_steps(monkeypatch, most):
+    """One compiled call, or the loop, which takes over where that has not ended in time."""
+    X = blobs(np.random.default_rng(4), 600, 2, 9, np.float64)
+    start = X[:6]
+    limits = [{}, {"max_iter": 2}, {"max_iter": 3}, {"tol": 1e-3}]
+    watched = [kmeans(X, 6, init=start, callback=lambda _: None, **limit) for limit in limits]
+    assert watched[0].n_iter > 3
+    monkeypatch.setattr("ckmeans._iterate.AT_ONCE", most)
+    for limit, expected in zip(limits, watched, strict=True):
+        oracle.assert_same_bits(kmeans(X, 6, init=start, **limit), expected)
+
+
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_labels_belong_to_the_centroids(dtype, name):

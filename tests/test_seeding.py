@@ -267,6 +267,20 @@ def test_threads_give_the_same_bits(monkeypatch, n, d, k, n_threads):
         np.testing.assert_array_equal(result.owner, expected.owner)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("elements", [1, 3 * 1100 * 40 * 5, 1 << 27])
+def test_steps_at_once_change_nothing(monkeypatch, n_threads, elements):
+    """A pass at a time, three steps, or all of them."""
+    X = blobs(1100, 40, "f4")
+    expected = seeds(Rows(X), 25, np.random.default_rng(2), None)
+    monkeypatch.setattr(_plus_plus, "PARALLEL", 1)
+    monkeypatch.setattr(_plus_plus, "UNINTERRUPTED", elements)
+    result = seeds(Rows(X), 25, np.random.default_rng(2), None, n_threads)
+    np.testing.assert_array_equal(result.centroids, expected.centroids)
+    np.testing.assert_array_equal(result.owner, expected.owner)
+    np.testing.assert_array_equal(result.nearest, expected.nearest)
+
+
 def test_threads_draw_the_same_numbers_where_rows_run_out(monkeypatch):
     monkeypatch.setattr(_plus_plus, "PARALLEL", 1)
     rows = Rows(np.repeat(np.arange(12.0).reshape(4, 3), 9, axis=0))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.random import MT19937, PCG64, PCG64DXSM, Philox, SeedSequence, default_rng
 
-from ckmeans import _spawn, kmeans_batch
-from ckmeans._spawn import Children
+from ckmeans import _generators, kmeans_batch
+from ckmeans._generators import Children
 
 LIKE_PCG64 = [
     0, 5, 2**31, 2**32, 2**40, 2**200 + 7, [], [1, 2, 3], (2**33, 5, 6, 7, 8), [0, 0], np.int64(3),
@@ -34,8 +34,8 @@ def test_children_draw_as_numpy_s(seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1, 2**32, 2**40 + 7, 2**64 - 1])
 def test_a_generator_by_its_state_is_numpy_s(seed):
-    ours, numpys = _spawn.generator(seed), default_rng(seed)
-    assert _spawn.by_state() is not None
+    ours, numpys = _generators.generator(seed), default_rng(seed)
+    assert _generators.by_state() is not None
     assert ours.bit_generator.state == numpys.bit_generator.state
     np.testing.assert_array_equal(ours.random(5), numpys.random(5))
     assert ours.integers(1000) == numpys.integers(1000)
@@ -43,17 +43,17 @@ def test_a_generator_by_its_state_is_numpy_s(seed):
 
 @pytest.mark.parametrize("seed", [2**64, np.int64(3), [1, 2], SeedSequence(4), None])
 def test_other_seeds_are_left_to_numpy(seed):
-    ours = _spawn.generator(copy.deepcopy(seed))
+    ours = _generators.generator(copy.deepcopy(seed))
     assert type(ours.bit_generator.seed_seq) is SeedSequence
     if seed is not None:
         assert ours.random() == default_rng(seed).random()
 
 
 def test_a_numpy_that_seeds_in_another_way(monkeypatch):
-    monkeypatch.setattr(_spawn, "state_of", lambda seed: np.arange(4, dtype=np.uint64))
-    _spawn.by_state.cache_clear()
-    assert _spawn.generator(5).random() == default_rng(5).random()
-    _spawn.by_state.cache_clear()
+    monkeypatch.setattr(_generators, "state_of", lambda seed: np.arange(4, dtype=np.uint64))
+    _generators.by_state.cache_clear()
+    assert _generators.generator(5).random() == default_rng(5).random()
+    _generators.by_state.cache_clear()
 
 
 @pytest.mark.parametrize("kind", [SeedSequence, PCG64, default_rng])
@@ -73,7 +73,7 @@ def test_no_seed_is_another_one_each_time():
 
 
 def test_another_numpy_is_followed(monkeypatch):
-    monkeypatch.setattr(_spawn, "spawned_uniforms", lambda pool, n, key, out: out.fill(0.5))
+    monkeypatch.setattr(_generators, "spawned_uniforms", lambda pool, n, key, out: out.fill(0.5))
     found = np.empty((3, 5))
     Children(1, 3).uniforms(0, found)
     np.testing.assert_array_equal(found, drawn(1, 3, 5))
