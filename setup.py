@@ -23,7 +23,13 @@ LINK_FLAGS = ["-Wl,-s"] if sys.platform.startswith("linux") else []
 
 # Builds that watch what the compiled code does; see .ci/watch.
 WATCHED = {
-    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    # Without the checks of pointers that AddressSanitizer makes itself: with them GCC takes 510 s
+    # for the tiles instead of 200.
+    "address": [
+        "-fsanitize=address,undefined",
+        "-fno-sanitize=null,object-size,pointer-overflow",
+        "-fno-sanitize-recover=undefined",
+    ],
     "thread": ["-fsanitize=thread"],
     "coverage": ["--coverage"],
 }
