@@ -199,16 +199,19 @@ cdef void settle_rows(
     const Plan* p, Py_ssize_t first, Py_ssize_t last, int32_t j, Py_ssize_t place,
     const double* centroid, Work* w, real _
 ) noexcept nogil:
-    """Make a candidate centroid j: lower `nearest` at its open rows; all rows for place -1."""
+    """Make a candidate centroid j: lower `nearest` at its open rows; for place -1 it is the first
+    one, and all rows are its own."""
     cdef Py_ssize_t i, m, row
     cdef bint closer, changed
     while first < last:
         if place < 0:
             m = min(<Py_ssize_t> CELL, last - first)
-            for i in range(m):
-                w.listed[i] = <int32_t> i
-        else:
-            m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
+            squares_of(p, first, NULL, m, centroid, w, _)
+            memcpy(p.nearest + first, w.squares, m * sizeof(double))
+            memset(p.owner + first, 0, m * sizeof(int32_t))
+            first += CELL
+            continue
+        m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
         if m:
             squares_of(p, first, w.listed, m, centroid, w, _)
             changed = 0
@@ -345,7 +348,7 @@ cdef class Seeding:
         self.nearest, memory = memory[:8 * p.n].view(np.float64), memory[8 * p.n:]
         if memory.nbytes < others:
             memory = fresh(others, np.uint8)
-        self.owner = np.zeros(p.n, np.int32)
+        self.owner = np.empty(p.n, np.int32)
         self.centroid_view, self.nearest_view = self.centroids, self.nearest
         self.owner_view = self.owner
         self.cells, self.n_cells = memory[:16 * n_cells].view(np.float64), n_cells
@@ -392,15 +395,17 @@ cdef class Seeding:
 
     cdef void draw_first(self, double uniform) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t c, i
-        for i in range(p.n):
-            p.nearest[i] = 1.0
-        for c in range(self.n_cells):
-            add_up(p, c)
+        cdef Py_ssize_t c, i, row
+        if p.weight == NULL:
+            row = min(p.n - 1, <Py_ssize_t> (uniform * p.n))
+            read_rows(p.source, p.d, row, NULL, 1, &self.candidates[0, 0])
+        else:
+            for i in range(p.n):
+                p.nearest[i] = 1.0
+            for c in range(self.n_cells):
+                add_up(p, c)
+            self.draw_rows(&uniform, 1)
         self.j = 0
-        self.draw_rows(&uniform, 1)
-        for i in range(p.n):
-            p.nearest[i] = INFINITY
         for i in range(p.d):
             self.centroid_view[0, i] = self.candidates[0, i]
         self.place = -1
