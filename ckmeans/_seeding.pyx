@@ -95,15 +95,19 @@ cdef void squares_of(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const double* point,
     Work* w, real _
 ) noexcept nogil:
-    """w.squares of at most CELL rows first + rows[i]."""
+    """w.squares of at most CELL rows first + rows[i], or first + i for NULL."""
     cdef Py_ssize_t m, done = 0
+    cdef const real* block
     if p.X != NULL:
         seed_distances2(<const real*> p.X + first * p.d, p.d, rows, count, point, w.squares)
         return
     while done < count:
         m = min(p.gathered, count - done)
-        seed_distances2(converted(p, first, rows + done, m, w, _), p.d, <const int32_t*> NULL, m,
-                        point, w.squares + done)
+        if rows == NULL:
+            block = converted(p, first + done, NULL, m, w, _)
+        else:
+            block = converted(p, first, rows + done, m, w, _)
+        seed_distances2(block, p.d, <const int32_t*> NULL, m, point, w.squares + done)
         done += m
 
 
@@ -738,7 +742,6 @@ cdef class Seeding:
                 p.X = source.data if in_place else NULL
                 p.owner = &owners[i, 0]
                 p.scale = 1.0
-                memset(p.owner, 0, p.n * sizeof(int32_t))
                 self.seed_all(&uniforms[i, 0], k, &scratch.work)
                 reached[i] = self.j == k
                 for j in range(self.j, k):    # fewer distinct rows than k

