@@ -141,8 +141,9 @@ LAYOUTS = {
 }
 
 
+# Of 100 columns the rows of a cell are converted in two pieces.
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("d", [2, 40])
+@pytest.mark.parametrize("d", [2, 40, 100])
 def test_layouts_give_the_same_bits(level, d, layout):
     X = blobs(4500, d, "f4")
     expected = seeds(Rows(X), 25, np.random.default_rng(3), None)
