@@ -10,7 +10,7 @@ Where rows are wide, the triangle inequality leaves out those too near to their 
 integers most of the others (_tiles/sift.h).
 """
 cimport cython
-from libc.math cimport INFINITY, fabs, frexp, isfinite, ldexp
+from libc.math cimport fabs, frexp, isfinite, ldexp
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
