@@ -393,7 +393,8 @@ cdef class Seeding:
         return Scratch(self.plan.gathered, self.plan.d) if found is None else found
 
     def begin(self, double uniform):
-        """Draw the first centroid: every row's chance is its weight."""
+        """Draw the first centroid: every row's chance is its weight. Where there are none, the row
+        is the one that sums of equal chances would find."""
         with nogil:
             self.draw_first(uniform)
 
