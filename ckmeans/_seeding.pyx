@@ -199,22 +199,27 @@ cdef void add_up(const Plan* p, Py_ssize_t cell) noexcept nogil:
         min(<Py_ssize_t> CELL, p.n - first), p.scale, p.weight_scale)
 
 
+cdef void take_rows(
+    const Plan* p, Py_ssize_t first, Py_ssize_t last, const double* centroid, Work* w, real _
+) noexcept nogil:
+    """Give the rows to the first centroid."""
+    cdef Py_ssize_t m
+    while first < last:
+        m = min(<Py_ssize_t> CELL, last - first)
+        squares_of(p, first, NULL, m, centroid, w, _)
+        memcpy(p.nearest + first, w.squares, m * sizeof(double))
+        memset(p.owner + first, 0, m * sizeof(int32_t))
+        first += CELL
+
+
 cdef void settle_rows(
     const Plan* p, Py_ssize_t first, Py_ssize_t last, int32_t j, Py_ssize_t place,
     const double* centroid, Work* w, real _
 ) noexcept nogil:
-    """Make a candidate centroid j: lower `nearest` at its open rows; for place -1 it is the first
-    one, and all rows are its own."""
+    """Make a candidate centroid j: lower `nearest` at its open rows."""
     cdef Py_ssize_t i, m, row
     cdef bint closer, changed
     while first < last:
-        if place < 0:
-            m = min(<Py_ssize_t> CELL, last - first)
-            squares_of(p, first, NULL, m, centroid, w, _)
-            memcpy(p.nearest + first, w.squares, m * sizeof(double))
-            memset(p.owner + first, 0, m * sizeof(int32_t))
-            first += CELL
-            continue
         m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
         if m:
             squares_of(p, first, w.listed, m, centroid, w, _)
@@ -413,7 +418,6 @@ cdef class Seeding:
         self.j = 0
         for i in range(p.d):
             self.centroid_view[0, i] = self.candidates[0, i]
-        self.place = -1
         memset(self.pause, 0, sizeof(self.pause))
 
     def begun(self):
@@ -548,15 +552,19 @@ cdef class Seeding:
                          &self.left[segment, 0], <double> 0)
 
     cdef void settle_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
+        if self.single:
+            self.settle_as(segment, w, <float> 0)
+        else:
+            self.settle_as(segment, w, <double> 0)
+
+    cdef void settle_as(self, Py_ssize_t segment, Work* w, real _) noexcept nogil:
         cdef Py_ssize_t first = segment * self.segment_rows
         cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
         cdef const double* centroid = &self.centroid_view[self.j, 0]
-        if self.single:
-            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w,
-                        <float> 0)
+        if self.j == 0:
+            take_rows(&self.plan, first, last, centroid, w, _)
         else:
-            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w,
-                        <double> 0)
+            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w, _)
 
     cdef void choose(self, Work* w) noexcept nogil:
         """The candidate that leaves the least inertia, that is, gains most; the first on ties."""

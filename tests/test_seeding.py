@@ -104,6 +104,19 @@ def test_any_number_of_candidates(level, dtype, n_candidates):
     np.testing.assert_array_equal(seeding.nearest, nearest)
 
 
+@pytest.mark.parametrize("n", [1, 3, 255, 256, 257, 1500])
+@pytest.mark.parametrize("uniform", [0.0, 1 / 3, 0.5, 1 - 2**-53])
+def test_the_first_row_is_that_of_equal_weights(n, uniform):
+    """And owns all rows."""
+    X = blobs(n, 3, "f4")
+    for weight in (None, np.full(n, 0.25)):
+        seeding = Seeding(Rows(X).source, weight, 1, 2)
+        _plus_plus.begin(seeding, uniform, 1)
+        np.testing.assert_array_equal(seeding.centroids, X[[math.floor(uniform * n)]])
+        np.testing.assert_array_equal(seeding.nearest, squares(X, seeding.centroids)[:, 0])
+        assert not seeding.owner.any()
+
+
 @pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4, 1e-6])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_gains_below_the_resolution_of_integers(level, dtype, spread):

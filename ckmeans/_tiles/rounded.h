@@ -99,7 +99,7 @@ static int NAME(pack_rounded)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
         double norm2 = 0, lost2 = 0;
         for (ptrdiff_t f = 0; f < d; f++) {
             const double v = (centroids[j * d + f] - shift[f]) * own;
-            const int32_t rounded = (int32_t)(copysign(0.5, -v) - v);
+            const int32_t rounded = NAME(rounded_negative)(v);
             norm2 += v * v;
             lost2 += (v + rounded) * (v + rounded);
             at[1 + f / 2] |= (int32_t)(((uint32_t)rounded & 0xFFFF) << (f % 2 * 16));
