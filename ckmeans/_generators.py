@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._seeding import spawned_uniforms, state_of
+from ckmeans._seeding import Uniforms, spawned_uniforms
 
 FRESH = (type(None), int, np.integer, list, tuple, np.ndarray)  # seeds that nobody else draws from
 
@@ -18,40 +17,16 @@ FRESH = (type(None), int, np.integer, list, tuple, np.ndarray)  # seeds that nob
 def generator(seed: Any, wanted: bool = True) -> Any:
     """What numpy.random.default_rng makes of the seed, save that it has no children; None for none
     that is not wanted."""
-    if type(seed) is int and 0 <= seed < 1 << 64 and (quick := by_state()):
-        return quick(state_of(seed))
+    if type(seed) is int and 0 <= seed < 1 << 64 and numpy_draws_so():
+        return Uniforms(seed)
     return valid.generator(seed, wanted)
 
 
-class State:
-    """The words that PCG64 asks a SeedSequence for."""
-
-    __slots__ = ("words",)
-
-    def __init__(self, words: np.ndarray) -> None:
-        self.words = words
-
-    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
-        return self.words
-
-
 @functools.cache
-def by_state() -> Callable[[np.ndarray], np.random.Generator] | None:
-    """What makes a generator of the state that a seed stands for; None where that is not NumPy's.
-    SeedSequence takes 6 of 7 us for it, and as much as a tenth of a fit of 3000 x 2 (from 19 to 2
-    us of 118) where it is not in the caches."""
-    from numpy.random import PCG64, Generator
-    from numpy.random.bit_generator import ISeedSequence
-
-    ISeedSequence.register(State)
-
-    def quick(words: np.ndarray) -> np.random.Generator:
-        state: Any = State(words)
-        return Generator(PCG64(state))
-
+def numpy_draws_so() -> bool:
+    """Whether this NumPy draws from an integer seed what Uniforms does."""
     seed = 1 << 40 | 3
-    same = quick(state_of(seed)).bit_generator.state == PCG64(seed).state
-    return quick if same else None
+    return bool(Uniforms(seed).random() == valid.generator(seed).random())
 
 
 class Children:

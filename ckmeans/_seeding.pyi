@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,12 @@ class Seeding:
         centroids: NDArray[np.float64], owners: NDArray[np.int32], reached: NDArray[np.uint8],
     ) -> None: ...
 
-def state_of(seed: int) -> NDArray[np.uint64]: ...
+@final
+class Uniforms:
+    def __init__(self, seed: int) -> None: ...
+    def random(self, size: Any = None) -> Any: ...
+    def __getattr__(self, name: str) -> Any: ...
+
 def spawned_uniforms(
     pool: NDArray[np.uint32], n_words: int, first: int, uniforms: NDArray[np.float64]
 ) -> None: ...

@@ -8,6 +8,7 @@ from numpy.random import MT19937, PCG64, PCG64DXSM, Philox, SeedSequence, defaul
 
 from ckmeans import _generators, kmeans_batch
 from ckmeans._generators import Children
+from ckmeans._seeding import Uniforms
 
 LIKE_PCG64 = [
     0, 5, 2**31, 2**32, 2**40, 2**200 + 7, [], [1, 2, 3], (2**33, 5, 6, 7, 8), [0, 0], np.int64(3),
@@ -33,12 +34,19 @@ def test_children_draw_as_numpy_s(seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1, 2**32, 2**40 + 7, 2**64 - 1])
-def test_a_generator_by_its_state_is_numpy_s(seed):
+def test_uniforms_of_an_integer_are_numpy_s(seed):
     ours, numpys = _generators.generator(seed), default_rng(seed)
-    assert _generators.by_state() is not None
+    assert type(ours) is Uniforms
+    for size in (None, 5, (3, 4), 0, (2, 0)):
+        found, wanted = ours.random(size), numpys.random(size)
+        assert type(found) is type(wanted)
+        np.testing.assert_array_equal(found, wanted)
+    # Another method goes on from there, and so does random() after it.
+    np.testing.assert_array_equal(ours.integers(1000, size=3), numpys.integers(1000, size=3))
+    np.testing.assert_array_equal(ours.random((2, 3)), numpys.random((2, 3)))
     assert ours.bit_generator.state == numpys.bit_generator.state
-    np.testing.assert_array_equal(ours.random(5), numpys.random(5))
-    assert ours.integers(1000) == numpys.integers(1000)
+    with pytest.raises(AttributeError, match="no attribute 'randoms'"):
+        ours.randoms(3)
 
 
 @pytest.mark.parametrize("seed", [2**64, np.int64(3), [1, 2], SeedSequence(4), None])
@@ -50,10 +58,10 @@ def test_other_seeds_are_left_to_numpy(seed):
 
 
 def test_a_numpy_that_seeds_in_another_way(monkeypatch):
-    monkeypatch.setattr(_generators, "state_of", lambda seed: np.arange(4, dtype=np.uint64))
-    _generators.by_state.cache_clear()
+    monkeypatch.setattr(_generators, "Uniforms", lambda seed: default_rng(seed + 1))
+    _generators.numpy_draws_so.cache_clear()
     assert _generators.generator(5).random() == default_rng(5).random()
-    _generators.by_state.cache_clear()
+    _generators.numpy_draws_so.cache_clear()
 
 
 @pytest.mark.parametrize("kind", [SeedSequence, PCG64, default_rng])
