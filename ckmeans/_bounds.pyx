@@ -26,8 +26,9 @@ from ckmeans._lloyd cimport (
     own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows,
     rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
 )
+from ckmeans._memory cimport LINE, data_of, piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
-from ckmeans._source cimport Source, ckm_source
+from ckmeans._source cimport Source, ckm_source, values_of
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -44,7 +45,6 @@ cdef enum:
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
-    LINE = 64                     # bytes of the cache
     SAMPLED = 1024                # rows by which the scale of integers is chosen
 
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
@@ -103,27 +103,28 @@ cdef class Scratch:
     cdef object memory
 
     def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
-        cdef Py_ssize_t ints = (4 + CKM_MAX_PANELS) * ROOM + 2 * AT_ONCE + 1
-        cdef Py_ssize_t doubles = 3 * ROOM + 3 * AT_ONCE + d * gathered, i
-        self.memory = np.empty(8 * doubles + 4 * ints, np.uint8)
-        cdef unsigned char[::1] view = self.memory
-        cdef double* at = <double*> &view[0]
-        cdef int32_t* ints_at = <int32_t*> (at + doubles)
+        self.memory = np.empty(self.lay_out(0, gathered, d) + LINE, np.uint8)
+        self.lay_out(<uintptr_t> data_of(self.memory), gathered, d)
+
+    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered, Py_ssize_t d) noexcept:
         cdef Work* w = &self.work
-        w.squares, at = at, at + ROOM
-        w.upper, at = <char*> at, at + ROOM
-        w.lower, at = <char*> at, at + ROOM
-        w.least2, at = <char*> at, at + AT_ONCE
-        w.upper2, at = <char*> at, at + AT_ONCE
-        w.lower2, at = <char*> at, at + AT_ONCE
-        w.gathered = <char*> at
-        w.before, ints_at = ints_at, ints_at + ROOM
-        w.open, ints_at = ints_at, ints_at + ROOM
-        w.own, ints_at = ints_at, ints_at + ROOM
-        w.rows, ints_at = ints_at, ints_at + ROOM
+        cdef Py_ssize_t i
+        w.before = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
+        w.open = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
+        w.own = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
         for i in range(CKM_MAX_PANELS):
-            w.lists[i], ints_at = ints_at, ints_at + ROOM
-        w.found, w.undecided = ints_at, ints_at + AT_ONCE
+            w.lists[i] = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
+        w.rows = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
+        w.found = <int32_t*> piece(&at, AT_ONCE * sizeof(int32_t))
+        w.undecided = <int32_t*> piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
+        w.squares = <double*> piece(&at, ROOM * sizeof(double))
+        w.upper = <char*> piece(&at, ROOM * sizeof(double))
+        w.lower = <char*> piece(&at, ROOM * sizeof(double))
+        w.least2 = <char*> piece(&at, AT_ONCE * sizeof(double))
+        w.upper2 = <char*> piece(&at, AT_ONCE * sizeof(double))
+        w.lower2 = <char*> piece(&at, AT_ONCE * sizeof(double))
+        w.gathered = <char*> piece(&at, gathered * d * sizeof(double))
+        return at
 
 
 cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
@@ -501,20 +502,22 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, bounds_at, rounded_panel
+    cdef object kept, bounds_at, rounded_panel, room_of_run
     cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view, origin
-    cdef unsigned char[::1] memory, panels, touched
+    cdef unsigned char[::1] memory
     cdef double[:, ::1] moves, total_view
-    cdef double[::1] partial, residues, gap
-    cdef Py_ssize_t[:, ::1] counts    # (n_segments, 2) rows changed, comparisons
+    cdef double[::1] residues, gap
+    cdef double* partial              # (n_segments, k, d + 2) what moves between the totals
+    cdef Py_ssize_t* counts           # (n_segments, 2) rows changed, comparisons
+    cdef unsigned char* touched       # (n_segments, k) whether there is any
+    cdef char* panels
 
     def __init__(self, Source source, weight, reference, bint keep_bounds, bint counts=False):
         """weight: (n,) float64 or None; reference: (d,); counts: the weights are."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t itemsize = 4 if source.single else 8
-        cdef const double[::1] weight_view
         self.kept = (source, weight)
         self.single = source.single
         p.n, p.d = source.n, source.d
@@ -523,8 +526,7 @@ cdef class Sweep:
         p.weight = NULL
         p.anew = weight is not None and not counts
         if weight is not None:
-            weight_view = weight
-            p.weight = &weight_view[0]
+            p.weight = values_of(weight, p.n, "weight")
         self.reference = reference
         self.reference_view = reference
         p.reference = &self.reference_view[0]
@@ -594,20 +596,25 @@ cdef class Sweep:
         self.totals = np.zeros((k, p.d + 2))
         self.total_view = self.totals
         if k != p.k:
-            self.cut(k)
-            self.partial = zeroed(self.n_segments * k * (p.d + 2))
-            self.residues = None
-            self.touched = np.zeros(self.n_segments * k, np.uint8)
-            self.gap = None
-            self.counts = np.zeros((self.n_segments, 2), np.intp)
-            # The smaller panels hold less than all centroids together.
-            self.panels = np.empty(
-                2 * packed_size(k, p.d, self.single) + 128 * CKM_MAX_PANELS
-                + CKM_MAX_PANELS * packed_size(1, p.d, self.single),
-                np.uint8,
-            )
             p.k = k
+            self.cut(k)
+            self.room_of_run = zeroed(self.lay_out(0) + LINE, np.uint8)
+            self.lay_out(<uintptr_t> data_of(self.room_of_run))
+            self.residues = None
+            self.gap = None
         self.bounds_at = None
+
+    cdef uintptr_t lay_out(self, uintptr_t at) noexcept:
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t clusters = self.n_segments * p.k
+        self.partial = <double*> piece(&at, clusters * (p.d + 2) * sizeof(double))
+        self.touched = <unsigned char*> piece(&at, clusters)
+        self.counts = <Py_ssize_t*> piece(&at, 2 * self.n_segments * sizeof(Py_ssize_t))
+        # The smaller panels hold less than all centroids together.
+        self.panels = <char*> piece(&at, (
+            2 * packed_size(p.k, p.d, self.single)
+            + CKM_MAX_PANELS * (LINE + packed_size(1, p.d, self.single))))
+        return at
 
     cdef int expect_moves(self) except -1:
         """What is to be known of the moves of centroids, once there are bounds."""
@@ -637,7 +644,7 @@ cdef class Sweep:
         """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
-        cdef char* at = self.first_panel()
+        cdef char* at = self.panels
         cdef const double[:, ::1] chosen
         self.aim_residuals(centroids)
         self.measured = measure
@@ -697,10 +704,7 @@ cdef class Sweep:
         self.measured = False
         self.plan.centroids = centroids
         self.plan.n_panels = 0
-        self.add_panel(centroids, self.first_panel(), self.plan.k)
-
-    cdef char* first_panel(self) noexcept nogil:
-        return <char*> (<uintptr_t> (&self.panels[0] + 63) // 64 * 64)
+        self.add_panel(centroids, self.panels, self.plan.k)
 
     cdef Py_ssize_t add_panel(
         self, const double* centroids, char* at, Py_ssize_t size
@@ -827,10 +831,10 @@ cdef class Sweep:
         self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Work* w
     ) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef double* totals = &self.partial[segment * p.k * (p.d + 2)]
+        cdef double* totals = self.partial + segment * p.k * (p.d + 2)
         cdef double* residues = NULL
-        cdef unsigned char* touched = &self.touched[segment * p.k]
-        cdef Py_ssize_t* counts = &self.counts[segment, 0]
+        cdef unsigned char* touched = self.touched + segment * p.k
+        cdef Py_ssize_t* counts = self.counts + 2 * segment
         if self.measured:
             residues = &self.residues[segment * p.k * (p.d + 2)]
         if self.single:
@@ -883,13 +887,13 @@ cdef class Sweep:
         if p.anew:
             memset(&self.total_view[0, 0], 0, p.k * width * sizeof(double))
         for s in range(self.n_segments):
-            changed += self.counts[s, 0]
-            comparisons[0] += self.counts[s, 1]
-            self.counts[s, 0] = self.counts[s, 1] = 0
+            changed += self.counts[2 * s]
+            comparisons[0] += self.counts[2 * s + 1]
+            self.counts[2 * s] = self.counts[2 * s + 1] = 0
             for j in range(p.k):
                 if self.touched[s * p.k + j]:
                     self.touched[s * p.k + j] = 0
-                    empty_into(&self.partial[(s * p.k + j) * width], width,
+                    empty_into(self.partial + (s * p.k + j) * width, width,
                                &self.total_view[j, 0])
         return changed
 
@@ -902,12 +906,14 @@ cdef class Sweep:
         cdef Scratch scratch = self.scratch()
         cdef Py_ssize_t k = self.plan.k, d = self.plan.d, n_iter
         cdef bint converged = False
-        means, residuals = np.empty((k, d)), np.empty((k, d + 2))
-        cdef double[:, ::1] means_view = means, other = np.empty((k, d)), residue_view = residuals
+        means, residuals, other = np.empty((k, d)), np.empty((k, d + 2)), np.empty((k, d))
+        cdef double* at = <double*> data_of(means)
+        cdef double* residue = <double*> data_of(residuals)
+        cdef double* next_means = <double*> data_of(other)
         with nogil:
-            memcpy(&means_view[0, 0], &start[0, 0], k * d * sizeof(double))
-            n_iter = self.solve(&means_view[0, 0], &other[0, 0], given, max_iter, least_shift,
-                                &residue_view[0, 0], &converged, &scratch.work)
+            memcpy(at, &start[0, 0], k * d * sizeof(double))
+            n_iter = self.solve(at, next_means, given, max_iter, least_shift, residue, &converged,
+                                &scratch.work)
         self.scratches.append(scratch)
         return (means, residuals, n_iter, converged) if n_iter else None
 

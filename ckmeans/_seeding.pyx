@@ -22,7 +22,8 @@ from ckmeans._lloyd cimport (
     seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
     seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
 )
-from ckmeans._source cimport Source, ckm_source
+from ckmeans._memory cimport LINE, data_of, piece
+from ckmeans._source cimport Source, ckm_source, values_of
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -70,11 +71,14 @@ cdef class Scratch:
     cdef object memory
 
     def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
-        self.memory = np.empty(8 * (CELL + gathered * d) + 4 * (BLOCK + TILE), np.uint8)
-        cdef unsigned char[::1] view = self.memory
-        self.work.squares = <double*> &view[0]
-        self.work.gathered = <char*> (self.work.squares + CELL)
-        self.work.listed = <int32_t*> (self.work.gathered + 8 * gathered * d)
+        self.memory = np.empty(self.lay_out(0, gathered, d) + LINE, np.uint8)
+        self.lay_out(<uintptr_t> data_of(self.memory), gathered, d)
+
+    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered, Py_ssize_t d) noexcept:
+        self.work.listed = <int32_t*> piece(&at, (BLOCK + TILE) * sizeof(int32_t))
+        self.work.squares = <double*> piece(&at, CELL * sizeof(double))
+        self.work.gathered = <char*> piece(&at, gathered * d * sizeof(double))
+        return at
 
 
 cdef const real* converted(
@@ -289,11 +293,6 @@ cdef double reciprocal(double x) noexcept nogil:
     return ldexp(1.0, min(1000, max(-1000, -exponent)))
 
 
-cdef void* line_of(unsigned char* memory) noexcept nogil:
-    """The first cache line."""
-    return <void*> ((<uintptr_t> memory + 63) // 64 * 64)
-
-
 @cython.final
 cdef class Seeding:
     """Rows between two steps of greedy k-means++: 12 bytes a row, 16 where sifted, and a bit for
@@ -312,17 +311,14 @@ cdef class Seeding:
     cdef readonly object nearest      # (n,) float64
     cdef object kept
     cdef list scratches
-    cdef double[:, ::1] centroid_view
-    cdef double[::1] nearest_view, cells, limits
+    cdef Py_ssize_t n_cells, sift_bytes
+    cdef double* chosen               # (k, d) the centroids
     cdef double* cumulative           # (n_cells,) sums of the chances before
-    cdef Py_ssize_t n_cells
-    cdef unsigned char[::1] packed, packed_sift
-    cdef float[::1] norms2
-    cdef int32_t[::1] owner_view
-    cdef uint32_t[::1] open_view
-    cdef double[:, ::1] candidates    # (t, d)
-    cdef double[:, ::1] gains         # (segments, t)
-    cdef Py_ssize_t[:, ::1] left      # (segments, 1 + filters) rows before and after each filter
+    cdef double* limits               # (k,)
+    cdef double* candidates           # (t, d)
+    cdef double* gains                # (segments, t)
+    cdef Py_ssize_t* left             # (segments, 1 + filters) rows before and after each filter
+    cdef void* sifter
     cdef Py_ssize_t[FILTERS] pause    # steps for which a filter is not asked
     cdef Py_ssize_t j, place
     cdef double largest
@@ -332,12 +328,9 @@ cdef class Seeding:
     ):
         """weight: (n,) float64 or None; memory: (m,) uint8 that nobody else uses, or None."""
         cdef Plan* p = &self.plan
-        cdef const double[::1] weights
-        cdef Py_ssize_t n_cells = (source.n + CELL - 1) // CELL, opens, others, sift_bytes
-        cdef bint sifts
+        cdef Py_ssize_t size, others
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
-        self.kept = (source, weight)
         self.single = source.single
         p.n, p.d, p.room = source.n, source.d, n_candidates
         p.source, p.X = &source.c, source.in_place()
@@ -347,44 +340,49 @@ cdef class Seeding:
             p.gathered = 1024
         self.segment_rows = ((p.n + 15) // 16 + BLOCK - 1) // BLOCK * BLOCK
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
-        self.centroids = np.empty((k, p.d))
-        sift_bytes = seed_sift_bytes(p.d, self.single)
-        sifts = not p.narrow and p.n >= SIFTED and sift_bytes > 0
-        opens = 16 * n_cells + 4 * n_cells * n_candidates * CKM_OPEN_WORDS
-        others = opens + (4 * p.n if sifts else 0)
-        if memory is None or memory.nbytes < 8 * p.n:
-            memory = fresh(8 * p.n + others, np.uint8)
-        self.nearest, memory = memory[:8 * p.n].view(np.float64), memory[8 * p.n:]
-        if memory.nbytes < others:
-            memory = fresh(others, np.uint8)
-        self.owner = np.empty(p.n, np.int32)
-        self.centroid_view, self.nearest_view = self.centroids, self.nearest
-        self.owner_view = self.owner
-        self.cells, self.n_cells = memory[:16 * n_cells].view(np.float64), n_cells
-        self.open_view = memory[16 * n_cells:opens].view(np.uint32)
-        self.limits = np.empty(0 if p.narrow else k)
-        self.candidates = np.empty((n_candidates, p.d))
-        self.gains = np.empty((self.n_segments, n_candidates))
-        self.left = np.zeros((self.n_segments, FILTERS + 1), np.intp)
-        self.packed = np.empty(8 * MOST * (p.d + 8) + 64, np.uint8)
+        self.n_cells = (p.n + CELL - 1) // CELL
+        self.sift_bytes = seed_sift_bytes(p.d, self.single)
+        if p.narrow or p.n < SIFTED:
+            self.sift_bytes = 0
+        size, others = p.n * sizeof(double), self.lay_out(0, k) + LINE
+        if memory is None or memory.nbytes < size:
+            memory = fresh(size + others, np.uint8)
+        self.nearest, rest = memory[:size].view(np.float64), memory[size:]
+        if rest.nbytes < others:
+            rest = fresh(others, np.uint8)
+        self.lay_out(<uintptr_t> data_of(rest), k)
+        memset(self.left, 0, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
+        self.centroids, self.owner = np.empty((k, p.d)), np.empty(p.n, np.int32)
+        self.kept = (source, weight, rest)
         self.scratches = []
-        p.nearest, p.owner = &self.nearest_view[0], &self.owner_view[0]
-        p.chances, p.open = &self.cells[0], &self.open_view[0]
-        self.cumulative = p.chances + n_cells
+        self.chosen = <double*> data_of(self.centroids)
+        p.nearest, p.owner = <double*> data_of(self.nearest), <int32_t*> data_of(self.owner)
         p.gains.d = p.d
-        p.gains.candidates = line_of(&self.packed[0])
-        if sifts:
-            self.packed_sift = np.empty(sift_bytes + 64, np.uint8)
-            self.norms2 = memory[opens:others].view(np.float32)
-            p.norms2 = &self.norms2[0]
         self.bound_roundings()
         p.scale = p.weight_scale = 1.0
         p.weight = NULL
         if weight is not None:
-            weights = weight
-            p.weight = &weights[0]
+            p.weight = values_of(weight, p.n, "weight")
             p.weight_scale = reciprocal(weight.max())
         p.gains.weight_scale = p.weight_scale
+
+    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
+        cdef Plan* p = &self.plan
+        p.chances = <double*> piece(&at, self.n_cells * sizeof(double))
+        self.cumulative = <double*> piece(&at, self.n_cells * sizeof(double))
+        p.open = <uint32_t*> piece(
+            &at, self.n_cells * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
+        self.candidates = <double*> piece(&at, p.room * p.d * sizeof(double))
+        p.gains.candidates = piece(&at, MOST * (p.d + 8) * sizeof(double))
+        self.gains = <double*> piece(&at, self.n_segments * p.room * sizeof(double))
+        self.left = <Py_ssize_t*> piece(
+            &at, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
+        if not p.narrow:
+            self.limits = <double*> piece(&at, k * sizeof(double))
+        if self.sift_bytes:
+            self.sifter = piece(&at, self.sift_bytes)
+            p.norms2 = <float*> piece(&at, p.n * sizeof(float))
+        return at
 
     cdef void bound_roundings(self) noexcept nogil:
         cdef ckm_gains* gains = &self.plan.gains
@@ -408,7 +406,7 @@ cdef class Seeding:
         cdef Py_ssize_t c, i, row
         if p.weight == NULL:
             row = min(p.n - 1, <Py_ssize_t> (uniform * p.n))
-            read_rows(p.source, p.d, row, NULL, 1, &self.candidates[0, 0])
+            read_rows(p.source, p.d, row, NULL, 1, self.candidates)
         else:
             for i in range(p.n):
                 p.nearest[i] = 1.0
@@ -416,8 +414,7 @@ cdef class Seeding:
                 add_up(p, c)
             self.draw_rows(&uniform, 1)
         self.j = 0
-        for i in range(p.d):
-            self.centroid_view[0, i] = self.candidates[0, i]
+        memcpy(self.chosen, self.candidates, p.d * sizeof(double))
         memset(self.pause, 0, sizeof(self.pause))
 
     def begun(self):
@@ -484,16 +481,16 @@ cdef class Seeding:
             target = uniforms[i] * total
             c = self.cell_of(target)
             row = row_in_cell(p, c, target - (self.cumulative[c] - self.plan.chances[c]))
-            read_rows(p.source, p.d, row, NULL, 1, &self.candidates[p.t, 0])
+            read_rows(p.source, p.d, row, NULL, 1, self.candidates + p.t * p.d)
             p.t += self.is_new(p.t)
         return True
 
     cdef bint is_new(self, Py_ssize_t place) noexcept nogil:
         """Whether the candidate differs from those before it."""
-        cdef Py_ssize_t i, f
+        cdef Py_ssize_t i, f, d = self.plan.d
         for i in range(place):
-            for f in range(self.plan.d):
-                if self.candidates[i, f] != self.candidates[place, f]:
+            for f in range(d):
+                if self.candidates[i * d + f] != self.candidates[place * d + f]:
                     break
             else:
                 return False
@@ -502,23 +499,20 @@ cdef class Seeding:
     cdef void aim(self) noexcept nogil:
         """Prepare measuring what the candidates gain."""
         cdef Plan* p = &self.plan
-        cdef void* packed
         p.gains.t = p.t
-        memset(&self.gains[0, 0], 0, self.n_segments * p.room * sizeof(double))
+        memset(self.gains, 0, self.n_segments * p.room * sizeof(double))
         if self.single:
-            seed_pack_candidates(&self.candidates[0, 0], p.t, p.d, <float*> p.gains.candidates)
+            seed_pack_candidates(self.candidates, p.t, p.d, <float*> p.gains.candidates)
         else:
-            seed_pack_candidates(&self.candidates[0, 0], p.t, p.d, <double*> p.gains.candidates)
+            seed_pack_candidates(self.candidates, p.t, p.d, <double*> p.gains.candidates)
         p.limits = NULL
         p.sifter = NULL
         if not p.narrow and self.pause[LIMITS] == 0:
             self.reach()
-            p.limits = &self.limits[0]
+            p.limits = self.limits
         if p.norms2 != NULL and self.pause[SIFT] == 0:
-            packed = line_of(&self.packed_sift[0])
-            if seed_pack_sift(&self.candidates[0, 0], p.t, p.d, &self.centroid_view[0, 0], packed,
-                              self.single):
-                p.sifter = packed
+            if seed_pack_sift(self.candidates, p.t, p.d, self.chosen, self.sifter, self.single):
+                p.sifter = self.sifter
 
     cdef void reach(self) noexcept nogil:
         """A row at most limits[j] (squared) from its centroid j gains from no candidate.
@@ -532,8 +526,8 @@ cdef class Seeding:
         while first < self.j:
             m = min(<Py_ssize_t> CELL, self.j - first)
             for t in range(self.plan.t):
-                seed_distances2(&self.centroid_view[first, 0], d, <const int32_t*> NULL, m,
-                                &self.candidates[t, 0], squares)
+                seed_distances2(self.chosen + first * d, d, <const int32_t*> NULL, m,
+                                self.candidates + t * d, squares)
                 for i in range(m):
                     if t == 0 or squares[i] < self.limits[first + i]:
                         self.limits[first + i] = squares[i]
@@ -544,12 +538,12 @@ cdef class Seeding:
     cdef void measure_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
         cdef Py_ssize_t first = segment * self.segment_rows
         cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
+        cdef double* gains = self.gains + segment * self.plan.room
+        cdef Py_ssize_t* left = self.left + segment * (FILTERS + 1)
         if self.single:
-            measure_rows(&self.plan, first, last, w, &self.gains[segment, 0],
-                         &self.left[segment, 0], <float> 0)
+            measure_rows(&self.plan, first, last, w, gains, left, <float> 0)
         else:
-            measure_rows(&self.plan, first, last, w, &self.gains[segment, 0],
-                         &self.left[segment, 0], <double> 0)
+            measure_rows(&self.plan, first, last, w, gains, left, <double> 0)
 
     cdef void settle_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
         if self.single:
@@ -560,7 +554,7 @@ cdef class Seeding:
     cdef void settle_as(self, Py_ssize_t segment, Work* w, real _) noexcept nogil:
         cdef Py_ssize_t first = segment * self.segment_rows
         cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
-        cdef const double* centroid = &self.centroid_view[self.j, 0]
+        cdef const double* centroid = self.chosen + self.j * self.plan.d
         if self.j == 0:
             take_rows(&self.plan, first, last, centroid, w, _)
         else:
@@ -577,7 +571,7 @@ cdef class Seeding:
         for i in range(p.t):
             gain[i] = 0.0
             for s in range(self.n_segments):
-                gain[i] += self.gains[s, i]
+                gain[i] += self.gains[s * p.room + i]
             doubt[i] = self.doubt_about(gain[i])
             overflow |= not isfinite(gain[i] + doubt[i])
             certain = max(certain, gain[i] - doubt[i])
@@ -590,14 +584,14 @@ cdef class Seeding:
                 if not overflow and gain[i] + doubt[i] < certain:
                     continue
                 if self.single:
-                    exact = exact_gain(p, i, &self.candidates[i, 0], w, <float> 0)
+                    exact = exact_gain(p, i, self.candidates + i * p.d, w, <float> 0)
                 else:
-                    exact = exact_gain(p, i, &self.candidates[i, 0], w, <double> 0)
+                    exact = exact_gain(p, i, self.candidates + i * p.d, w, <double> 0)
                 if exact > best:
                     best = exact
                     self.place = i
-        for i in range(p.d):
-            self.centroid_view[self.j, i] = self.candidates[self.place, i]
+        memcpy(self.chosen + self.j * p.d, self.candidates + self.place * p.d,
+               p.d * sizeof(double))
         self.rest_filters()
 
     cdef void rest_filters(self) noexcept nogil:
@@ -606,8 +600,8 @@ cdef class Seeding:
         for f in range(FILTERS):
             before = after = 0
             for s in range(self.n_segments):
-                before += self.left[s, f]
-                after += self.left[s, f + 1]
+                before += self.left[s * (FILTERS + 1) + f]
+                after += self.left[s * (FILTERS + 1) + f + 1]
             if self.pause[f]:
                 self.pause[f] -= 1
             elif after * 4 > before * 3:
@@ -754,12 +748,11 @@ cdef class Seeding:
                 self.seed_all(&uniforms[i, 0], k, &scratch.work)
                 reached[i] = self.j == k
                 for j in range(self.j, k):    # fewer distinct rows than k
-                    memcpy(&self.centroid_view[j, 0], &self.centroid_view[0, 0],
-                           p.d * sizeof(double))
-                memcpy(&centroids[i, 0, 0], &self.centroid_view[0, 0], k * p.d * sizeof(double))
+                    memcpy(self.chosen + j * p.d, self.chosen, p.d * sizeof(double))
+                memcpy(&centroids[i, 0, 0], self.chosen, k * p.d * sizeof(double))
         source.data = origin
         p.X = origin if in_place else NULL
-        p.owner = &self.owner_view[0]
+        p.owner = <int32_t*> data_of(self.owner)
         self.scratches.append(scratch)
 
 

@@ -13,6 +13,7 @@ cimport cython
 import numpy as np
 
 from ckmeans._lloyd cimport CKM_LONG, first_bad, read_rows
+from ckmeans._memory cimport data_of
 
 cdef extern from "_tiles/tiles.h":
     int CKM_BOOL, CKM_UINT8, CKM_INT8, CKM_UINT16, CKM_INT16, CKM_FLOAT16, CKM_FLOAT32
@@ -152,9 +153,10 @@ cdef class Source:
     def middle(self):
         """Median by column of the first, the middle and the last row: (d,) float64, near most rows
         if those lie far from the origin."""
-        cdef double[:, ::1] rows = np.empty((4, self.d))
-        self.find_middle(&rows[0, 0], &rows[3, 0])
-        return np.asarray(rows)[3]
+        rows = np.empty((4, self.d))
+        cdef double* at = <double*> data_of(rows)
+        self.find_middle(at, at + 3 * self.d)
+        return rows[3]
 
     cdef void find_middle(self, double* three, double* middle) noexcept nogil:
         """The same, of the rows where they are now."""
