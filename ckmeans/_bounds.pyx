@@ -26,9 +26,9 @@ from ckmeans._lloyd cimport (
     own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows,
     rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
 )
-from ckmeans._memory cimport LINE, data_of, piece
+from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
-from ckmeans._source cimport Source, ckm_source, values_of
+from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -109,21 +109,21 @@ cdef class Scratch:
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered, Py_ssize_t d) noexcept:
         cdef Work* w = &self.work
         cdef Py_ssize_t i
-        w.before = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
-        w.open = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
-        w.own = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
+        w.before = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+        w.open = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+        w.own = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
         for i in range(CKM_MAX_PANELS):
-            w.lists[i] = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
-        w.rows = <int32_t*> piece(&at, ROOM * sizeof(int32_t))
-        w.found = <int32_t*> piece(&at, AT_ONCE * sizeof(int32_t))
-        w.undecided = <int32_t*> piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
-        w.squares = <double*> piece(&at, ROOM * sizeof(double))
-        w.upper = <char*> piece(&at, ROOM * sizeof(double))
-        w.lower = <char*> piece(&at, ROOM * sizeof(double))
-        w.least2 = <char*> piece(&at, AT_ONCE * sizeof(double))
-        w.upper2 = <char*> piece(&at, AT_ONCE * sizeof(double))
-        w.lower2 = <char*> piece(&at, AT_ONCE * sizeof(double))
-        w.gathered = <char*> piece(&at, gathered * d * sizeof(double))
+            w.lists[i] = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+        w.rows = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+        w.found = <int32_t*> next_piece(&at, AT_ONCE * sizeof(int32_t))
+        w.undecided = <int32_t*> next_piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
+        w.squares = <double*> next_piece(&at, ROOM * sizeof(double))
+        w.upper = <char*> next_piece(&at, ROOM * sizeof(double))
+        w.lower = <char*> next_piece(&at, ROOM * sizeof(double))
+        w.least2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
+        w.upper2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
+        w.lower2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
+        w.gathered = <char*> next_piece(&at, gathered * d * sizeof(double))
         return at
 
 
@@ -518,6 +518,7 @@ cdef class Sweep:
         """weight: (n,) float64 or None; reference: (d,); counts: the weights are."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t itemsize = 4 if source.single else 8
+        cdef const double[::1] weight_view
         self.kept = (source, weight)
         self.single = source.single
         p.n, p.d = source.n, source.d
@@ -526,7 +527,8 @@ cdef class Sweep:
         p.weight = NULL
         p.anew = weight is not None and not counts
         if weight is not None:
-            p.weight = values_of(weight, p.n, "weight")
+            weight_view = weight
+            p.weight = &weight_view[0]
         self.reference = reference
         self.reference_view = reference
         p.reference = &self.reference_view[0]
@@ -607,11 +609,11 @@ cdef class Sweep:
     cdef uintptr_t lay_out(self, uintptr_t at) noexcept:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t clusters = self.n_segments * p.k
-        self.partial = <double*> piece(&at, clusters * (p.d + 2) * sizeof(double))
-        self.touched = <unsigned char*> piece(&at, clusters)
-        self.counts = <Py_ssize_t*> piece(&at, 2 * self.n_segments * sizeof(Py_ssize_t))
+        self.partial = <double*> next_piece(&at, clusters * (p.d + 2) * sizeof(double))
+        self.touched = <unsigned char*> next_piece(&at, clusters)
+        self.counts = <Py_ssize_t*> next_piece(&at, 2 * self.n_segments * sizeof(Py_ssize_t))
         # The smaller panels hold less than all centroids together.
-        self.panels = <char*> piece(&at, (
+        self.panels = <char*> next_piece(&at, (
             2 * packed_size(p.k, p.d, self.single)
             + CKM_MAX_PANELS * (LINE + packed_size(1, p.d, self.single))))
         return at

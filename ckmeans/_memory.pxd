@@ -15,7 +15,7 @@ cdef inline void* data_of(array) except NULL:
     return memory.buf
 
 
-cdef inline void* piece(uintptr_t* at, Py_ssize_t size) noexcept nogil:
+cdef inline void* next_piece(uintptr_t* at, Py_ssize_t size) noexcept nogil:
     """The next `size` bytes of a memory that is cut up, from a cache line on. Who lays out pieces
     does so twice: at 0, to know how many bytes they take with LINE more, and where these are."""
     cdef uintptr_t first = (at[0] + LINE - 1) // LINE * LINE

@@ -22,8 +22,8 @@ from ckmeans._lloyd cimport (
     seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
     seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
 )
-from ckmeans._memory cimport LINE, data_of, piece
-from ckmeans._source cimport Source, ckm_source, values_of
+from ckmeans._memory cimport LINE, data_of, next_piece
+from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -75,9 +75,9 @@ cdef class Scratch:
         self.lay_out(<uintptr_t> data_of(self.memory), gathered, d)
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered, Py_ssize_t d) noexcept:
-        self.work.listed = <int32_t*> piece(&at, (BLOCK + TILE) * sizeof(int32_t))
-        self.work.squares = <double*> piece(&at, CELL * sizeof(double))
-        self.work.gathered = <char*> piece(&at, gathered * d * sizeof(double))
+        self.work.listed = <int32_t*> next_piece(&at, (BLOCK + TILE) * sizeof(int32_t))
+        self.work.squares = <double*> next_piece(&at, CELL * sizeof(double))
+        self.work.gathered = <char*> next_piece(&at, gathered * d * sizeof(double))
         return at
 
 
@@ -328,6 +328,7 @@ cdef class Seeding:
     ):
         """weight: (n,) float64 or None; memory: (m,) uint8 that nobody else uses, or None."""
         cdef Plan* p = &self.plan
+        cdef const double[::1] weights
         cdef Py_ssize_t size, others
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
@@ -362,26 +363,27 @@ cdef class Seeding:
         p.scale = p.weight_scale = 1.0
         p.weight = NULL
         if weight is not None:
-            p.weight = values_of(weight, p.n, "weight")
+            weights = weight
+            p.weight = &weights[0]
             p.weight_scale = reciprocal(weight.max())
         p.gains.weight_scale = p.weight_scale
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
-        p.chances = <double*> piece(&at, self.n_cells * sizeof(double))
-        self.cumulative = <double*> piece(&at, self.n_cells * sizeof(double))
-        p.open = <uint32_t*> piece(
+        p.chances = <double*> next_piece(&at, self.n_cells * sizeof(double))
+        self.cumulative = <double*> next_piece(&at, self.n_cells * sizeof(double))
+        p.open = <uint32_t*> next_piece(
             &at, self.n_cells * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
-        self.candidates = <double*> piece(&at, p.room * p.d * sizeof(double))
-        p.gains.candidates = piece(&at, MOST * (p.d + 8) * sizeof(double))
-        self.gains = <double*> piece(&at, self.n_segments * p.room * sizeof(double))
-        self.left = <Py_ssize_t*> piece(
+        self.candidates = <double*> next_piece(&at, p.room * p.d * sizeof(double))
+        p.gains.candidates = next_piece(&at, MOST * (p.d + 8) * sizeof(double))
+        self.gains = <double*> next_piece(&at, self.n_segments * p.room * sizeof(double))
+        self.left = <Py_ssize_t*> next_piece(
             &at, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
         if not p.narrow:
-            self.limits = <double*> piece(&at, k * sizeof(double))
+            self.limits = <double*> next_piece(&at, k * sizeof(double))
         if self.sift_bytes:
-            self.sifter = piece(&at, self.sift_bytes)
-            p.norms2 = <float*> piece(&at, p.n * sizeof(float))
+            self.sifter = next_piece(&at, self.sift_bytes)
+            p.norms2 = <float*> next_piece(&at, p.n * sizeof(float))
         return at
 
     cdef void bound_roundings(self) noexcept nogil:

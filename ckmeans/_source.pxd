@@ -15,8 +15,6 @@ cdef extern from "_tiles/tiles.h" nogil:
         const double* scale
         const double* norms
 
-cdef const double* values_of(array, Py_ssize_t n, name) except? NULL
-
 
 @cython.final
 cdef class Source:

@@ -38,7 +38,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
             array = np.asarray(X)
     except (ValueError, TypeError, BufferError) as error:
         raise ValueError(f"{name} must be a 2-D array of numbers: {error}") from None
-    if array.dtype == object and hasattr(X, "columns"):
+    if array.dtype.kind == "O" and hasattr(X, "columns"):
         array = _frame_values(X, name)
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
         raise TypeError(
