@@ -334,7 +334,6 @@ class ChunkedProblem(Problem):
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         self.sweep.begin(k)
-        self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.assigned: np.ndarray | None = None
         self.last: np.ndarray | None = None
         self.labels = {}

@@ -170,9 +170,16 @@ class Problem:
         self.given = labels is not None and self.prune is not True  # which needs bounds
         self.sweep.begin(k, labels if self.given else None)
         self.labels = self.sweep.labels
-        self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed, self.share = self.rows.n, 1.0
         self.pause, self.next_pause = 0, 3
+
+    @property
+    def sums(self) -> np.ndarray:
+        return self.sweep.totals[:, :-2]
+
+    @property
+    def mass(self) -> np.ndarray:
+        return self.sweep.totals[:, -2]
 
     def lend(self) -> np.ndarray | None:
         """The memory of the bounds, for the seeding before they are set: that either takes its own
@@ -453,9 +460,9 @@ def run_of(
     stopped: bool = False, too_few: bool = False,
 ) -> Run:  # fmt: skip
     sizes, inertias = problem.sizes(residuals), residuals[:, -1].copy()
+    inertia = float(np.add.reduce(inertias))
     return Run(
-        centroids, problem.labels, sizes, inertias, float(inertias.sum()), n_iter, converged,
-        stopped, too_few,
+        centroids, problem.labels, sizes, inertias, inertia, n_iter, converged, stopped, too_few
     )  # fmt: skip
 
 

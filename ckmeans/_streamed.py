@@ -91,7 +91,6 @@ class StreamedProblem(Problem):
             self.store.clear()
         self.labels = self.store
         self.sweep.begin(k, np.zeros(1, dtype=np.int32))  # those of a piece are shown with it
-        self.sums, self.mass = self.sweep.totals[:, :-2], self.sweep.totals[:, -2]
         self.changed = self.rows.n
 
     def assign(self, centroids: np.ndarray, measure: bool = False) -> int:

@@ -32,7 +32,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     if is_sparse(X):
         raise TypeError(f"{name} must be a dense array, got {type(X).__name__}; use X.toarray()")
     try:
-        if hasattr(X, "__dlpack__") and not hasattr(X, "__array__"):
+        if not hasattr(X, "__array__") and hasattr(X, "__dlpack__"):
             array = np.from_dlpack(X)
         else:
             array = np.asarray(X)
