@@ -45,7 +45,10 @@ cdef enum:
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
+    C_SMALL = 1 << 20             # operations in an iteration; with fewer, rows are one segment
     SAMPLED = 1024                # rows by which the scale of integers is chosen
+
+SMALL = C_SMALL
 
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
 cdef double ROOMY = 1.5
@@ -637,7 +640,7 @@ cdef class Sweep:
         cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
         cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
         self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
-        if p.n * p.d < 1 << 16:
+        if p.n * p.d < 1 << 16 or p.n * k * (p.d + 3) < C_SMALL:
             self.segment_rows = p.n
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         return 0

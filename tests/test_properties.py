@@ -57,6 +57,9 @@ def problems(draw, dtypes=DTYPES):
     return Problem(rows.astype(dtype), min(k, n), weight, rng)
 
 
+LESS = 1 << 18  # products from which some tests have momentum
+
+
 @st.composite
 def generic(draw):
     """Rows and starts without ties, so that rounding cannot choose between two partitions."""
@@ -287,11 +290,11 @@ def digest_of_many():
 
 def test_a_fresh_process_gives_the_same_bits(monkeypatch):
     monkeypatch.setattr("ckmeans._iterate.SMALL", SMALL)  # `paths` may be at work
-    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
+    monkeypatch.setattr("ckmeans._iterate.LONG", LESS)
     run = subprocess.run(
         [sys.executable, "-R", "-c",
          "import sys; sys.path[:0] = sys.argv[1:]; import test_properties as t;"
-         "from ckmeans import _iterate as i; i.LONG = i.SMALL;"
+         f"from ckmeans import _iterate as i; i.LONG = {LESS};"
          "print(t.digest_of_many())", *sys.path],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
@@ -299,7 +302,7 @@ def test_a_fresh_process_gives_the_same_bits(monkeypatch):
 
 
 def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
-    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
+    monkeypatch.setattr("ckmeans._iterate.LONG", LESS)
     X, limits = np.random.default_rng(0).random((16_000, 2)), Limits(1000, 0.0, math.inf, None, 1)
     problem = problem_of(Rows(X), None, 20, None, 1)
     lloyds = lloyd(problem, Start(X[:20]), limits, 0)
@@ -317,7 +320,7 @@ def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
 def test_the_inertia_never_rises_with_momentum(monkeypatch, seed, metric):
     """Steps too far: one that any check tells, one that weights tell, one that means do; and what
     would be one, did directions have momentum."""
-    monkeypatch.setattr("ckmeans._iterate.LONG", SMALL)
+    monkeypatch.setattr("ckmeans._iterate.LONG", LESS)
     rng = np.random.default_rng(seed)
     X, weight, inertias = rng.normal(size=(5000, 3)), 10 ** rng.normal(size=5000), []
     kmeans(

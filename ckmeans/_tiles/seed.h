@@ -448,7 +448,13 @@ INLINE void NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, const vec *s
     EACH(v, vectors) {
         const vec sum = NAME(sum_neighbours)(sums[v], beside);
         gained[v] += V_MAX(near - sum, V_SET1(0)) * mass;
-        for (unsigned bits = ~V_LESS_BITS(limit, sum) & ALL_LANES; bits; bits &= bits - 1) {
+        unsigned bits = ~V_LESS_BITS(limit, sum) & ALL_LANES;
+        if (lanes == 4) { /* so few that to store all costs less than not to foretell which: 0.7 */
+            for (int j = v * LANES / beside, at = 0; at < LANES && j < p->t; j++, at += beside)
+                open[j * CKM_OPEN_WORDS] |= (bits >> at & 1) << row % CKM_OPEN_ROWS;
+            continue;
+        }
+        for (; bits; bits &= bits - 1) {
             const int j = (v * LANES + lowest_bit(bits)) / beside;
             if (j < p->t) open[j * CKM_OPEN_WORDS] |= (uint32_t)1 << row % CKM_OPEN_ROWS;
         }
