@@ -266,7 +266,7 @@ class Batch:
         """Whether kmeans() would iterate plainly, in one segment, from starts known here."""
         b, n, d = self.X.shape
         named = isinstance(self.init, str)
-        small = n * self.k * (d + 3) < SMALL
+        small = n * self.k * (d + 3) < SMALL and n * d < 1 << 16
         strided = self.X.strides[0] % self.X.itemsize == 0
         return small and strided and not (named and (self.init == "random" or d == 1))
 

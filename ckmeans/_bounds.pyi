@@ -10,7 +10,6 @@ PLAIN: Final[int]
 SCREENED: Final[int]
 BOUND: Final[int]
 FILTER: Final[int]
-SMALL: Final[int]
 
 def shift_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> float: ...
 @final

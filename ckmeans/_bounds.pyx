@@ -45,10 +45,7 @@ cdef enum:
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
     SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
-    C_SMALL = 1 << 20             # operations in an iteration; with fewer, rows are one segment
     SAMPLED = 1024                # rows by which the scale of integers is chosen
-
-SMALL = C_SMALL
 
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
 cdef double ROOMY = 1.5
@@ -601,23 +598,24 @@ cdef class Sweep:
         self.totals = np.zeros((k, p.d + 2))
         self.total_view = self.totals
         if k != p.k:
-            p.k = k
+            p.k = 0    # until there is memory
             self.cut(k)
-            self.room_of_run = zeroed(self.lay_out(0) + LINE, np.uint8)
-            self.lay_out(<uintptr_t> data_of(self.room_of_run))
+            self.room_of_run = zeroed(self.lay_out(0, k) + LINE, np.uint8)
+            self.lay_out(<uintptr_t> data_of(self.room_of_run), k)
             self.residues = None
             self.gap = None
+            p.k = k
         self.bounds_at = None
 
-    cdef uintptr_t lay_out(self, uintptr_t at) noexcept:
+    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t clusters = self.n_segments * p.k
+        cdef Py_ssize_t clusters = self.n_segments * k
         self.partial = <double*> next_piece(&at, clusters * (p.d + 2) * sizeof(double))
         self.touched = <unsigned char*> next_piece(&at, clusters)
         self.counts = <Py_ssize_t*> next_piece(&at, 2 * self.n_segments * sizeof(Py_ssize_t))
         # The smaller panels hold less than all centroids together.
         self.panels = <char*> next_piece(&at, (
-            2 * packed_size(p.k, p.d, self.single)
+            2 * packed_size(k, p.d, self.single)
             + CKM_MAX_PANELS * (LINE + packed_size(1, p.d, self.single))))
         return at
 
@@ -640,7 +638,7 @@ cdef class Sweep:
         cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
         cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
         self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
-        if p.n * p.d < 1 << 16 or p.n * k * (p.d + 3) < C_SMALL:
+        if p.n * p.d < 1 << 16:
             self.segment_rows = p.n
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         return 0

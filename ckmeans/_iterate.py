@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ckmeans import _lloyd, _team
-from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, SMALL, Sweep, shift_between
+from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep, shift_between
 from ckmeans._momentum import Momentum
 from ckmeans._rows import Rows, directions
 
@@ -32,6 +32,10 @@ WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
 # d = 3 nothing is won with 16 centroids, and 7 % lost with 8. They are given up where they leave
 # more than this share of the rows undecided.
 ROUNDED_FROM_ROWS, ROUNDING, MOST_UNDECIDED = 1 << 16, 10, 0.2
+# Operations in an iteration; with fewer, bounds and the interpreter between iterations cost more
+# than they save: a whole run at once takes 0.7 to 0.8 of the time at 20k x 2, k = 10, and as much
+# at three times the operations; more where bounds leave little of many columns.
+SMALL = 1 << 20
 AT_ONCE = 1000  # small iterations that an interrupt has to wait for
 # Momentum takes 30 us an iteration, where fewer products take hardly more; and some passes over the
 # centroids, which sparse rows of as many columns feel (20k x 20k: 0.7 of the speed). The rule does
@@ -242,9 +246,6 @@ class Problem:
         return Problem(self.rows.every(step), weight, self.prune, self.n_threads)
 
     def _is_small(self, k: int) -> bool:
-        """Whether bounds, and the interpreter between iterations, would cost more than they save:
-        a whole run at once takes 0.7 of the time at 20k x 2, k = 10, as much at three times the
-        operations, and more where bounds leave little of many columns."""
         return self.rows.n * k * (self.rows.width + 3) < SMALL
 
     def _mode(self, k: int) -> int:

@@ -7,8 +7,8 @@ cdef enum:
 
 
 cdef inline void* data_of(array) except NULL:
-    """The data of a contiguous array, for as long as somebody keeps it. A memoryview costs three
-    times as much, a twentieth of a microsecond; a small fit has dozens of arrays."""
+    """The data of a contiguous array, for as long as somebody keeps it. A small fit has dozens of
+    arrays, and feels an object for each view of them."""
     cdef Py_buffer memory
     PyObject_GetBuffer(array, &memory, PyBUF_WRITABLE)
     PyBuffer_Release(&memory)

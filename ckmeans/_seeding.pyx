@@ -843,7 +843,7 @@ cdef PCG64 pcg_of(const uint32_t* pool) noexcept nogil:
 @cython.final
 cdef class Uniforms:
     """``Generator(PCG64(seed))``, of which random() needs no object of NumPy's: to make these takes
-    a seventh of a fit of 3000 x 2 where they are not in the caches. For anything else one is made,
+    a sixth of a fit of 3000 x 2 where they are not in the caches. For anything else one is made,
     and goes on from here."""
     cdef PCG64 state
     cdef object generator

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckmeans import ConvergenceWarning, kmeans
+from ckmeans import ConvergenceWarning, _bounds, kmeans
 from ckmeans._bounds import BOUND, FILTER, PLAIN, SCREENED, Sweep
 from ckmeans._iterate import Problem
 from ckmeans._rows import Rows
@@ -384,6 +384,21 @@ def test_integers_decide_nearly_all(level, offset):
     labels, left = screened(X, centroids, X[0].astype(float))
     np.testing.assert_array_equal(labels, oracle.nearest(X, centroids))
     assert left < 0.02 * len(X) and (left > 0) == (level == "avx512vnni")
+
+
+def test_what_got_no_memory_can_begin_again(monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    sweep = Sweep(Source(X), None, X[0].copy(), False)
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(_bounds, "zeroed", none)
+        sweep.begin(3)
+    sweep.begin(3)
+    centroids, _, _, converged = sweep.run(X[:3].copy(), False, 100, 0.0)
+    assert converged
+    np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
 
 
 @pytest.fixture
