@@ -758,7 +758,7 @@ cdef class Seeding:
         self.scratches.append(scratch)
 
 
-# The uniform numbers of many generators, without an object for each: numpy.random.SeedSequence
+# The uniform numbers of generators without NumPy's objects: numpy.random.SeedSequence
 # (O'Neill's randutils) and PCG64, whose streams NumPy keeps as they are. _generators.py compares
 # the first of them with NumPy's own.
 

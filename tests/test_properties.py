@@ -27,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ckmeans.ConvergenceWarning")
 
 DTYPES = ("f4", "f8", "f2", "u1", "i2", "i8", "?", ">f4", ">f8")
 ALGORITHMS = ("auto", "lloyd", "hamerly")
+LESS = 1 << 18  # products from which some tests have momentum
 sizes = st.tuples(st.integers(1, 90), st.integers(1, 20), st.integers(1, 20), st.integers(0, 10**6))
 
 
@@ -55,9 +56,6 @@ def problems(draw, dtypes=DTYPES):
         weight = rng.integers(0, 4, n) / 2
         weight[rng.integers(n)] = 1.0
     return Problem(rows.astype(dtype), min(k, n), weight, rng)
-
-
-LESS = 1 << 18  # products from which some tests have momentum
 
 
 @st.composite
@@ -320,7 +318,8 @@ def test_momentum_takes_fewer_iterations_from_the_same_start(monkeypatch):
 def test_the_inertia_never_rises_with_momentum(monkeypatch, seed, metric):
     """Steps too far: one that any check tells, one that weights tell, one that means do; and what
     would be one, did directions have momentum."""
-    monkeypatch.setattr("ckmeans._iterate.LONG", LESS)
+    for name in ("LONG", "SMALL"):  # and bounds
+        monkeypatch.setattr(f"ckmeans._iterate.{name}", LESS)
     rng = np.random.default_rng(seed)
     X, weight, inertias = rng.normal(size=(5000, 3)), 10 ** rng.normal(size=5000), []
     kmeans(
