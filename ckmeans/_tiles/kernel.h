@@ -35,7 +35,8 @@
 #define sift_table sift_f64
 #define NATIVE CKM_FLOAT64
 #endif
-#define NARROW_MAX 8 /* columns of narrow.h */
+#define NARROW_MAX 8      /* columns of narrow.h */
+#define NARROW_TOGETHER 4 /* of those whose vectors of rows all fit into registers */
 
 /* few.h: at most FEW_MAX centroids of at least FEW_COLUMNS columns, FEW_GROUP at a time. */
 #define FEW_MAX 10
@@ -58,6 +59,7 @@ typedef struct {
     ptrdiff_t few_origin;          /* the centroid that changes places with the first */
     ptrdiff_t few_first;           /* the first place whose products are not zeros: 0 or 1 */
     ptrdiff_t screen_at;           /* the integers of screen.h, in reals as above; 0 without */
+    ptrdiff_t spread_at;           /* groups of vectors, see narrow.h; in reals; 0 without */
     real radius2;                  /* at least the largest squared norm */
     /* screen.h: the scale of the centroids; the error of a score is |x| at the row's scale times
      * centroid_lost, the length that the row loses times row_lost, and screen_error. */

@@ -84,6 +84,17 @@ INLINE vec V_LOAD(const real *from)
 }
 INLINE void V_STORE(real *to, vec a) { memcpy(to, &a, sizeof a); }
 
+/* A vector that is loaded once, however often it is used. */
+INLINE vec V_LOADED(vec a)
+{
+#if VECTOR_BYTES == 64
+    __asm__("" : "+v"(a));
+#elif VECTOR_BYTES && defined(__SSE2__)
+    __asm__("" : "+x"(a));
+#endif
+    return a;
+}
+
 #if VECTOR_BYTES && defined(__SSE2__)
 
 #if REAL_BITS == 32
@@ -299,17 +310,6 @@ INLINE ivec V_ADD_PAIRS(ivec sum, ivec a, ivec b)
     return sum;
 }
 #endif
-
-/* A vector that is loaded once, however often it is used. */
-INLINE ivec V_LOADED(ivec a)
-{
-#if VECTOR_BYTES == 64
-    __asm__("" : "+v"(a));
-#elif VECTOR_BYTES && defined(__SSE2__)
-    __asm__("" : "+x"(a));
-#endif
-    return a;
-}
 
 INLINE vec V_OF_INTEGERS(ivec a)
 {

@@ -2,9 +2,18 @@
  *
  * The number of columns is a constant here: the tile, its two best scores and a centroid at a time
  * stay in registers, and each score is compared as soon as it is made: 1.35 times as fast as
- * kernel.h at d = 3, 1.1 times at d = 8. With more than NARROW_TOGETHER columns the registers hold
- * one vector of rows at a time (-12 % at d = 8). */
-#define NARROW_TOGETHER 4
+ * kernel.h at d = 3, 1.1 times at d = 8.
+ *
+ * Up to NARROW_TOGETHER columns centroids lie in memory as vectors that repeat a coordinate: to
+ * spread one costs a load as much as a comparison does (Zen 4: a tile takes 0.86 of the time at
+ * d = 2 and 3, k = 10 and 16, 0.8 at k = 64 to 1000). With more columns the registers hold one
+ * vector of rows at a time (-12 % at d = 8), and such loads would be too many. */
+
+/* Coordinate i of a group, or half a squared norm, in all lanes. */
+INLINE vec NAME(spread)(const real *group, ptrdiff_t i, const int d)
+{
+    return d <= NARROW_TOGETHER ? V_LOADED(V_LOAD(group + i * LANES)) : V_SET1(group[i]);
+}
 
 INLINE void NAME(keep_narrow)(vec *best, vec *second, ivec *best_group, vec (*x)[VECTORS],
                               const real *group, ptrdiff_t g, const int d, const int width,
@@ -12,14 +21,17 @@ INLINE void NAME(keep_narrow)(vec *best, vec *second, ivec *best_group, vec (*x)
 {
     vec before[VECTORS];
     EACH(v, vectors) before[v] = best[v];
-    EACH(j, width)
+    EACH(j, width) {
+        vec c[NARROW_MAX], half_norm2 = NAME(spread)(group, j, d);
+        EACH(f, d) c[f] = NAME(spread)(group, GROUP * (1 + f) + j, d);
         EACH(v, vectors) {
-            vec s = V_SET1(group[j]);
-            EACH(f, d) s = V_FNMA(x[f][v], V_SET1(group[GROUP * (1 + f) + j]), s);
+            vec s = half_norm2;
+            EACH(f, d) s = V_FNMA(x[f][v], c[f], s);
             s = V_TAG(s, j);
             second[v] = V_MIN(V_MAX(s, best[v]), second[v]);
             best[v] = V_MIN(s, best[v]);
         }
+    }
     EACH(v, vectors)
         best_group[v] = V_REPLACE_IF_LESS(best[v], before[v], (real_bits)g, best_group[v]);
 }
@@ -28,7 +40,8 @@ INLINE void NAME(keep_narrow)(vec *best, vec *second, ivec *best_group, vec (*x)
 INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
                                 const packed_centroids *p, const int d, const int vectors)
 {
-    const real *group = (const real *)p + p->groups_at;
+    const real *group = (const real *)p + (d <= NARROW_TOGETHER ? p->spread_at : p->groups_at);
+    const ptrdiff_t length = GROUP * (d + 1) * (d <= NARROW_TOGETHER ? LANES : 1);
     const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP;
     vec best[VECTORS], second[VECTORS], part[NARROW_MAX][VECTORS];
     ivec best_group[VECTORS];
@@ -37,7 +50,7 @@ INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
         best[v] = second[v] = V_TAG(V_SET1(NO_CENTROID), 0);
         best_group[v] = V_TAG_OF(V_SET1(0));
     }
-    for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1))
+    for (ptrdiff_t g = 0; g < n_whole; g++, group += length)
         NAME(keep_narrow)(best, second, best_group, part, group, g, d, GROUP, vectors);
     if (p->k - n_whole * GROUP > GROUP / 4)
         NAME(keep_narrow)(best, second, best_group, part, group, n_whole, d, GROUP / 2, vectors);

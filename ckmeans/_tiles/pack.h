@@ -24,7 +24,7 @@ static int NAME(are_screened)(ptrdiff_t k, ptrdiff_t d)
 #endif
 }
 
-/* Returns the reals before the integers. */
+/* Returns the reals; integers are behind them. */
 static ptrdiff_t NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
 {
     const ptrdiff_t head = NAME(padded)((sizeof *p + sizeof(real) - 1) / sizeof(real));
@@ -38,7 +38,8 @@ static ptrdiff_t NAME(lay_out)(packed_centroids *p, ptrdiff_t k, ptrdiff_t d)
     const ptrdiff_t few = p->few_stride ? FEW_HEAD + (FEW_MAX + 1) * p->few_stride : 0;
     const ptrdiff_t end = p->groups_at + NAME(padded)(few ? few : grouped);
     p->screen_at = NAME(are_screened)(k, d) ? end : 0;
-    return end;
+    p->spread_at = d <= NARROW_TOGETHER ? end : 0;
+    return end + (p->spread_at ? grouped * LANES : 0);
 }
 
 static size_t NAME(packed_bytes)(ptrdiff_t k, ptrdiff_t d)
@@ -239,6 +240,9 @@ static void NAME(pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d, const 
     const double left = sqrt(left2 / (double)p->radius2) * 1.001;
     p->few_first = few && left < 32 * REAL_ROUNDOFF;
     NAME(certify)(p, p->few_first ? left : 0);
+    if (p->spread_at)
+        for (ptrdiff_t i = 0; i < p->n_groups * GROUP * (d + 1); i++)
+            V_STORE((real *)packed + p->spread_at + i * LANES, V_SET1(groups[i]));
 #if SCREENS
     if (p->screen_at) NAME(pack_screen)(p, centroids, origin);
 #endif

@@ -133,7 +133,7 @@ INLINE void NAME(sparse_add)(const int16_t elements[2], const int32_t *one, cons
     const ivec x = pair - (ivec){0};
     EACH(p, PAIRS(n)) {
         const ivec a = NAME(v_bits)(V_LOAD((const real *)one + p * LANES));
-        const ivec b = V_LOADED(NAME(v_bits)(V_LOAD((const real *)other + p * LANES)));
+        const ivec b = NAME(v_bits)(V_LOADED(V_LOAD((const real *)other + p * LANES)));
         sums[2 * p] = V_ADD_PAIRS(sums[2 * p], V_ZIP_LOW(a, b), x);
         if (2 * p + 1 < n) sums[2 * p + 1] = V_ADD_PAIRS(sums[2 * p + 1], V_ZIP_HIGH(a, b), x);
     }
