@@ -31,6 +31,7 @@ cdef extern from "_tiles/tiles.h" nogil:
         CKM_NARROW
         CKM_CELL_ROWS
         CKM_OPEN_WORDS
+    Py_ssize_t CKM_CANDIDATE_BYTES(Py_ssize_t t, Py_ssize_t d) noexcept nogil
     ctypedef struct ckm_gains:
         Py_ssize_t d
         Py_ssize_t t

@@ -18,9 +18,10 @@ import numpy as np
 
 from ckmeans._memory import fresh
 from ckmeans._lloyd cimport (
-    CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS, ckm_gains, read_rows, real,
-    seed_beyond, seed_chances, seed_distances2, seed_narrow_gains, seed_open_rows,
-    seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes, seed_wide_gains,
+    CKM_CANDIDATE_BYTES, CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS,
+    ckm_gains, read_rows, real, seed_beyond, seed_chances, seed_distances2, seed_narrow_gains,
+    seed_open_rows, seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes,
+    seed_wide_gains,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._source cimport Source, ckm_source
@@ -375,7 +376,7 @@ cdef class Seeding:
         p.open = <uint32_t*> next_piece(
             &at, self.n_cells * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
         self.candidates = <double*> next_piece(&at, p.room * p.d * sizeof(double))
-        p.gains.candidates = next_piece(&at, MOST * (p.d + 8) * sizeof(double))
+        p.gains.candidates = next_piece(&at, CKM_CANDIDATE_BYTES(p.room, p.d))
         self.gains = <double*> next_piece(&at, self.n_segments * p.room * sizeof(double))
         self.left = <Py_ssize_t*> next_piece(
             &at, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))

@@ -184,36 +184,48 @@ static void NAME(distances2)(const real *X, ptrdiff_t d, const int32_t *listed, 
     }
 }
 
-/* What a pair of vectors of rows gains from each candidate, by differences; their bits are added
- * to `open` unless a candidate is certainly no nearer. */
-INLINE void NAME(gain_pair)(vec (*x)[2], const vec near[2], const vec limit[2], const vec mass[2],
-                            int weighted, const real *candidates, ptrdiff_t t, vec (*gains)[2],
-                            uint32_t *open, int shift, const ptrdiff_t d)
+/* Adds squared differences of a pair of vectors of rows to n candidates, which lie spread like the
+ * centroids of narrow.h. With more than NARROW_MAX columns the rows are in memory, and loads what
+ * there is most of: two candidates at once take 0.82 of the time at d = 16 (AVX-512; 0.75 of SSE2's).
+ */
+INLINE void NAME(square_pair)(vec (*sum)[2], vec (*x)[2], const real *candidates, const int n,
+                              const ptrdiff_t d)
 {
-    for (ptrdiff_t j = 0; j < t; j++, candidates += d) {
-        vec sum[2];
-        uint32_t bits = 0;
-        EACH(v, 2) {
-            const vec first = x[0][v] - V_SET1(candidates[0]);
-            sum[v] = first * first;
-        }
-        for (ptrdiff_t f = 1; f < d; f++) {
-            const vec c = V_SET1(candidates[f]);
+    for (ptrdiff_t f = 0; f < d; f++) {
+        vec row[2];
+        EACH(v, 2) row[v] = n > 1 ? V_LOADED(x[f][v]) : x[f][v];
+        EACH(i, n) {
+            const vec c = V_LOADED(V_LOAD(candidates + (i * d + f) * LANES));
             EACH(v, 2) {
-                const vec difference = x[f][v] - c;
-                sum[v] = V_FMA(difference, difference, sum[v]);
+                const vec difference = row[v] - c;
+                sum[i][v] = V_FMA(difference, difference, sum[i][v]);
             }
         }
+    }
+}
+
+/* What a pair of vectors of rows gains from n candidates, by differences; their bits are added to
+ * `open` unless a candidate is certainly no nearer. */
+INLINE void NAME(gain_pair)(vec (*x)[2], const vec near[2], const vec limit[2], const vec mass[2],
+                            int weighted, const real *candidates, vec (*gains)[2], uint32_t *open,
+                            int shift, const int n, const ptrdiff_t d)
+{
+    vec sum[2][2];
+    EACH(i, 2)
+        EACH(v, 2) sum[i][v] = V_SET1(0);
+    NAME(square_pair)(sum, x, candidates, n, d);
+    EACH(i, n) {
+        uint32_t bits = 0;
         EACH(v, 2) {
-            vec gain = V_MAX(near[v] - sum[v], V_SET1(0));
+            vec gain = V_MAX(near[v] - sum[i][v], V_SET1(0));
             if (weighted) gain *= mass[v];
-            gains[j][v] += gain;
-            bits |= (uint32_t)(~V_LESS_BITS(limit[v], sum[v]) & ALL_LANES) << (v * LANES);
+            gains[i][v] += gain;
+            bits |= (uint32_t)(~V_LESS_BITS(limit[v], sum[i][v]) & ALL_LANES) << (v * LANES);
         }
         if (PAIR == CKM_OPEN_ROWS)
-            open[j * CKM_OPEN_WORDS] = bits;
+            open[i * CKM_OPEN_WORDS] = bits;
         else
-            open[j * CKM_OPEN_WORDS] |= bits << shift;
+            open[i * CKM_OPEN_WORDS] |= bits << shift;
     }
 }
 
@@ -247,7 +259,14 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
         for (ptrdiff_t i = n; i < PAIR; i++) limits[i] = -1;
         EACH(v, 2) limit[v] = V_LOAD(limits + v * LANES);
     }
-    NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates, p->t, gains, open, shift, d);
+    const int together = d > NARROW_MAX ? 2 : 1; /* see square_pair */
+    ptrdiff_t j = 0;
+    for (; j + together <= p->t; j += together)
+        NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
+                        open + j * CKM_OPEN_WORDS, shift, together, d);
+    for (; j < p->t; j++)
+        NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
+                        open + j * CKM_OPEN_WORDS, shift, 1, d);
     if (n < PAIR) { /* NaN, in rows that change meanwhile, opens all */
         const uint32_t there = (((uint32_t)1 << n) - 1) << shift | (((uint32_t)1 << shift) - 1);
         for (ptrdiff_t j = 0; j < p->t; j++) open[j * CKM_OPEN_WORDS] &= there;
@@ -362,7 +381,8 @@ static void NAME(pack_candidates)(const double *candidates, ptrdiff_t t, ptrdiff
 {
     const int lanes = NAME(candidate_lanes)(t), beside = NAME(columns_beside)(lanes);
     if (d <= CKM_NARROW) {
-        for (ptrdiff_t i = 0; i < t * d; i++) packed[i] = (real)candidates[i];
+        for (ptrdiff_t i = 0; i < t * d; i++)
+            V_STORE(packed + i * LANES, V_SET1((real)candidates[i]));
         return;
     }
     for (ptrdiff_t f = 0; f < d; f += beside) {

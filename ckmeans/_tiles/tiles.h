@@ -309,9 +309,10 @@ void ckm_distances2_f32(const float *X, ptrdiff_t d, const int32_t *listed, ptrd
 void ckm_distances2_f64(const double *X, ptrdiff_t d, const int32_t *listed, ptrdiff_t m,
                         const double *point, double *squares);
 
-/* Candidates (t, d) for ckm_narrow_gains, d <= CKM_NARROW, or else ckm_wide_gains: packed out, room
- * for CKM_PACKED(d). */
-#define CKM_PACKED(d) (CKM_MOST_CANDIDATES * ((d) + 8))
+/* Candidates (t, d) for ckm_narrow_gains, d <= CKM_NARROW, or else ckm_wide_gains: packed out,
+ * CKM_CANDIDATE_BYTES(t, d) from a multiple of 64 on. */
+#define CKM_CANDIDATE_BYTES(t, d)                                                                  \
+    ((d) <= CKM_NARROW ? 64 * (t) * (d) : 8 * CKM_MOST_CANDIDATES * ((d) + 8))
 void ckm_pack_candidates_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d, float *packed);
 void ckm_pack_candidates_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, double *packed);
 
