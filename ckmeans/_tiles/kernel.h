@@ -484,7 +484,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
             rows = narrow_rows;
             by = &packed_steps;
         }
-        /* Who works through X in blocks of m rows compares the next labels first (-3 % at d = 3). */
+        /* Who works through X in blocks of m rows compares the next labels first (-2 % at d = 3). */
         for (ptrdiff_t r = 0; r < TILE; r += 16)
             prefetch_near((uintptr_t)(to->labels + i) + (size_t)(m + r) * sizeof *to->labels);
         score_expanded(&tile, rows, by, left, p);

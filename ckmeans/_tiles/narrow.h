@@ -4,10 +4,11 @@
  * stay in registers, and each score is compared as soon as it is made: 1.35 times as fast as
  * kernel.h at d = 3, 1.1 times at d = 8.
  *
- * Up to NARROW_TOGETHER columns centroids lie in memory as vectors that repeat a coordinate: to
- * spread one costs a load as much as a comparison does (Zen 4: a tile takes 0.86 of the time at
- * d = 2 and 3, k = 10 and 16, 0.8 at k = 64 to 1000). With more columns the registers hold one
- * vector of rows at a time (-12 % at d = 8), and such loads would be too many. */
+ * Up to NARROW_TOGETHER columns centroids lie in memory as vectors that repeat a coordinate: a load
+ * that spreads it is a shuffle too, in the place of a product (Zen 4: a tile takes 0.86 of the time
+ * at d = 2 and 3, k = 10 and 16, 0.8 at k = 64 to 1000; AVX2 gains nothing, SSE2 a tenth). With
+ * more columns the registers hold one vector of rows at a time (-12 % at d = 8), and whole vectors
+ * of centroids would be too many loads: 1.2 to 2 times as long. */
 
 /* Coordinate i of a group, or half a squared norm, in all lanes. */
 INLINE vec NAME(spread)(const real *group, ptrdiff_t i, const int d)
