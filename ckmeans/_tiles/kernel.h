@@ -51,7 +51,8 @@ _Static_assert(LANES % FEW_ROWS == 0, "few.h takes a vector of rows in whole ste
 
 /* The head of a packed buffer; then shift (d,); then either groups of GROUP half squared norms and
  * d-major coordinates (d, GROUP), the last one filled up with NO_CENTROID; or, for few.h, FEW_HEAD
- * half squared norms, FEW_MAX rows of few_stride coordinates, and a row of ones and zeros. */
+ * half squared norms, FEW_MAX rows of few_stride coordinates, and a row of ones and zeros. Behind
+ * groups of up to NARROW_TOGETHER columns lie the same ones with a vector for each number. */
 typedef struct {
     ptrdiff_t k, d, n_groups;
     ptrdiff_t shift_at, groups_at; /* in reals from the start of the buffer */
@@ -59,7 +60,7 @@ typedef struct {
     ptrdiff_t few_origin;          /* the centroid that changes places with the first */
     ptrdiff_t few_first;           /* the first place whose products are not zeros: 0 or 1 */
     ptrdiff_t screen_at;           /* the integers of screen.h, in reals as above; 0 without */
-    ptrdiff_t spread_at;           /* groups of vectors, see narrow.h; in reals; 0 without */
+    ptrdiff_t spread_at;           /* the groups as vectors, likewise */
     real radius2;                  /* at least the largest squared norm */
     /* screen.h: the scale of the centroids; the error of a score is |x| at the row's scale times
      * centroid_lost, the length that the row loses times row_lost, and screen_error. */
