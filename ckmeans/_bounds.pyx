@@ -28,6 +28,7 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
+from ckmeans._slack cimport lost_by, slack_of
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
@@ -39,12 +40,14 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     BLOCK_ROWS = 84 * TILE        # filtered at once: survivors fill tiles
     BLOCK_ELEMENTS = 1 << 17      # assigned and moved while in the L2 cache
-    # Elements gathered or converted at once: 4 times as many take 8 to 14 % longer at d = 64.
-    GATHERED = 1 << 12
+    CONVERTED = 1 << 12           # elements at once: 4 times as many take 8 to 14 % more at d = 64
+    # Of float32 rows, many: what integers leave undecided is scored again in whole tiles (100k x
+    # 128, k = 256, all rows gathered: 0.67 of the time of 1 << 12; float64 takes 1.1 of it).
+    GATHERED = 1 << 16
+    GATHERED_DOUBLE = 1 << 12
     AT_ONCE = 21 * TILE           # most listed rows assigned at once
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
-    TIGHTEN_FROM = 32             # centroids; with fewer, assigning a row is as cheap
-    SORT_FROM = 1 << 13           # k d; below, blocks with many open rows are assigned whole
+    SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
     SAMPLED = 1024                # rows by which the scale of integers is chosen
 
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
@@ -52,7 +55,8 @@ cdef double ROOMY = 1.5
 
 cdef struct Plan:
     int mode
-    Py_ssize_t n, d, k, gathered
+    Py_ssize_t n, d, k
+    Py_ssize_t gathered, converted    # rows at once; the scratch has room for the former
     Py_ssize_t sort_cost          # comparisons that take as long as sorting and gathering a row
     const ckm_source* source      # (n, d)
     const char* tiles             # (n, d) in steps, where the tiles can read X in place; or NULL
@@ -127,6 +131,11 @@ cdef class Scratch:
         return at
 
 
+cdef Py_ssize_t rows_of(Py_ssize_t elements, Py_ssize_t d) noexcept nogil:
+    """Whole tiles of so many elements: one at least, and no more than are assigned at once."""
+    return max(TILE, min(AT_ONCE, elements // d // TILE * TILE))
+
+
 cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
     if real is float:
         return &p.drifts32
@@ -137,6 +146,11 @@ cdef inline const void* drifts_of(const Plan* p, real _) noexcept nogil:
 cdef inline bint lists_in_place(const Plan* p, real _) noexcept nogil:
     """Whether the tiles take listed rows of X, so that these need not be gathered."""
     return p.X != NULL and takes_lists(p.panel[p.n_panels - 1], _)
+
+
+cdef inline Py_ssize_t settling_cost(const Plan* p, real _) noexcept nogil:
+    """Comparisons that take as long as assigning a row by itself."""
+    return p.k + (0 if lists_in_place(p, _) else p.sort_cost // 4)
 
 
 cdef const real* converted(
@@ -151,7 +165,7 @@ cdef void assign_all(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Assign rows first..first+m-1; set their bounds if those are kept."""
-    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.gathered
+    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.converted
     cdef Py_ssize_t row_step = p.row_step, column_step = p.column_step
     cdef const real* rows
     cdef real* upper = NULL
@@ -304,7 +318,7 @@ cdef void round_all(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Keep rows first..first+m-1 as integers."""
-    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.gathered
+    cdef Py_ssize_t end = first + m, step = m if p.tiles != NULL else p.converted
     cdef Py_ssize_t row_step = p.row_step, column_step = p.column_step
     cdef const real* rows
     while first < end:
@@ -368,15 +382,15 @@ cdef Py_ssize_t assign_open(
         p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
         w.open)
     # Gathering most rows costs more than assigning the few others too.
-    if n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.k * p.d < SORT_FROM:
+    if n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.n_panels == 1:
         return assign_block(p, first, m, w, comparisons, _)
     for i in range(n_open):
         w.own[i] = p.labels[first + w.open[i]]
         w.before[w.open[i]] = w.own[i]
-    if p.k >= TIGHTEN_FROM:
+    if p.n_panels > 1:
         comparisons[0] += settle_sorted(p, first, n_open, w, _)
     else:
-        comparisons[0] += n_open * (p.k + p.sort_cost // 4)
+        comparisons[0] += n_open * settling_cost(p, _)
         settle_full(p, first, w.open, n_open, w, _)
     for i in range(n_open):
         row = w.open[i]
@@ -414,7 +428,7 @@ cdef void add_all(
     Py_ssize_t base_stride, double* totals, real _
 ) noexcept nogil:
     """Add rows first..first+m-1 to the totals as differences to their clusters' bases."""
-    cdef Py_ssize_t end = first + m, at_once = m if p.X != NULL else p.gathered, step = p.d
+    cdef Py_ssize_t end = first + m, at_once = m if p.X != NULL else p.converted, step = p.d
     cdef const real* rows
     while first < end:
         m = min(at_once, end - first)
@@ -502,13 +516,17 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, bounds_at, rounded_panel, room_of_run
+    cdef object kept, rounded_panel, room_of_run
+    cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
+    cdef object expected              # the same that moves are measured to
     cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view, origin
     cdef unsigned char[::1] memory
     cdef double[:, ::1] moves, total_view
     cdef double[::1] residues, gap
+    cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
+    cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef double* partial              # (n_segments, k, d + 2) what moves between the totals
     cdef Py_ssize_t* counts           # (n_segments, 2) rows changed, comparisons
     cdef unsigned char* touched       # (n_segments, k) whether there is any
@@ -537,7 +555,8 @@ cdef class Sweep:
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
         self.memory = self.bounds_at = None
         p.sort_cost = 20 + 1200 // (p.d + 6)
-        p.gathered = max(TILE, min(AT_ONCE, GATHERED // p.d // TILE * TILE))
+        p.converted = rows_of(CONVERTED, p.d)
+        p.gathered = rows_of(GATHERED if self.single else GATHERED_DOUBLE, p.d)
         self.scratches = []
         p.k = 0
 
@@ -605,7 +624,7 @@ cdef class Sweep:
             self.residues = None
             self.gap = None
             p.k = k
-        self.bounds_at = None
+        self.at = self.bounds_at = self.expected = self.slack = None
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
@@ -657,22 +676,66 @@ cdef class Sweep:
             mode = C_PLAIN
         elif mode >= C_BOUND:
             self.rounded = False
+        if mode == C_FILTER and self.expected is not centroids:
+            self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
         if mode >= C_BOUND and self.gap is None:
             self.expect_moves()
         if mode == C_FILTER:
-            self.measure_moves(centroids, measure_gaps)
-            if k >= 2 * TIGHTEN_FROM:
+            self.measure_limits(centroids, measure_gaps)
+            if k >= SORT_FROM_K and k >> (CKM_MAX_PANELS - 1) <= self.largest_panel:
                 chosen = np.asarray(centroids)[np.asarray(self.order)[: k // 2]]
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
-                    at += self.add_panel(&chosen[0, 0], at, size)
+                    if size <= self.largest_panel:
+                        at += self.add_panel(&chosen[0, 0], at, size)
         elif self.gap is not None:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
+        self.at, self.expected = centroids, None
         self.bounds_at = None if mode < C_BOUND else centroids
+        if mode == C_BOUND:
+            self.slack = None    # that of these bounds is to come
+
+    def expected_share(self, const double[:, ::1] centroids):
+        """Of all comparisons, the share that bounds would leave to assignments like this one, to
+        these centroids; None if no bounds were set in this run.
+
+        Moves of the centroids use up the slack between the bounds of a row. Compared with all of
+        them it gets its slack back, which lasts for slack / move iterations. Compared with a panel
+        of those that moved farthest it loses only what the others moved, but is open again in the
+        next iteration. So a panel pays if it costs less than the share of its slack that a row
+        loses otherwise, of all comparisons: at d = 16, k = 64 iterations with bounds take 0.4 of
+        the time without panels; at d = 64, k = 1000, 2.5 times.
+        """
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t k = p.k, size
+        cdef int panel
+        cdef double whole, lost, share
+        cdef const double* drift
+        if self.bounds_at is not None and self.slack is None:
+            if self.single:
+                self.slack = slack_of(<float*> p.upper, <float*> p.lower, p.n)
+            else:
+                self.slack = slack_of(<double*> p.upper, <double*> p.lower, p.n)
+        if self.slack is None:
+            return None
+        self.measure_moves(centroids)
+        self.expected = centroids
+        drift = &self.moves[0, 0]
+        whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
+        lost = lost_by(self.slack, p.labels, p.n, drift, drift[self.order[0]])
+        share = lost * whole / k
+        self.largest_panel = <Py_ssize_t> (lost * whole) - p.sort_cost
+        drift = NULL    # of the own centroid: upper bounds are tight where rows are sorted
+        for panel in range(1, CKM_MAX_PANELS):
+            size = k >> panel
+            if size <= self.largest_panel:
+                lost = lost_by(self.slack, p.labels, p.n, drift, self.moves[0, self.order[size]])
+                share = min(share, (p.sort_cost + (1 - lost) * size + lost * k) / k)
+        return share
 
     cdef bint aim_rounded(self, const double[:, ::1] centroids) except -1:
         """Prepare an assignment by integers; whether there can be one."""
@@ -725,20 +788,16 @@ cdef class Sweep:
         p.n_panels += 1
         return (<Py_ssize_t> packed_size(size, p.d, self.single) + 63) // 64 * 64
 
-    cdef int measure_moves(self, const double[:, ::1] centroids, bint measure_gaps) except -1:
-        """Each centroid's move and half its distance to the nearest other, rounded outward."""
+    cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
+        """How far each centroid moved since the last assignment, rounded up, and their order."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t k = p.k, d = p.d, j, f
-        cdef double outward = 1 + (d + 16) * 2.3e-16, tiny = 2.3e-308, tiny32 = 1.2e-38
-        cdef double total, difference
-        cdef const double[:, ::1] before = self.bounds_at
+        cdef Py_ssize_t j, f
+        cdef double outward = 1 + (p.d + 16) * 2.3e-16, tiny = 2.3e-308, total, difference
+        cdef const double[:, ::1] before = self.at
         cdef double[::1] drift = self.moves[0]
-        cdef double[::1] half_gap = self.moves[1]
-        cdef float* drift32 = <float*> p.drifts32.drift
-        cdef float* half_gap32 = <float*> p.drifts32.half_gap
-        for j in range(k):
+        for j in range(p.k):
             total = 0.0
-            for f in range(d):
+            for f in range(p.d):
                 difference = centroids[j, f] - before[j, f]
                 total += difference * difference
             drift[j] = sqrt(total) * outward
@@ -746,21 +805,33 @@ cdef class Sweep:
                 drift[j] += tiny
         cdef int32_t[::1] falling = np.argsort(-np.asarray(drift), kind="stable").astype(np.int32)
         self.order[:] = falling
-        for j in range(k):
+        for j in range(p.k):
             self.rank[falling[j]] = <int32_t> j
-        total = drift[falling[0]]
+        return 0
+
+    cdef int measure_limits(self, const double[:, ::1] centroids, bint measure_gaps) except -1:
+        """What the filter is told of the moves, and of each centroid's distance to the nearest
+        other, halved and rounded down."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t k = p.k, j
+        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38
+        cdef double[::1] drift = self.moves[0]
+        cdef double[::1] half_gap = self.moves[1]
+        cdef float* drift32 = <float*> p.drifts32.drift
+        cdef float* half_gap32 = <float*> p.drifts32.half_gap
+        cdef double largest = drift[self.order[0]]
+        cdef double second = drift[self.order[1]] if k > 1 else 0.0
         if measure_gaps:
             self.measure_gaps(centroids)
         for j in range(k):
             if not measure_gaps:
-                self.gap[j] = max(0.0, self.gap[j] - (drift[j] + total) / 2 * (1 + 1e-15))
+                self.gap[j] = max(0.0, self.gap[j] - (drift[j] + largest) / 2 * (1 + 1e-15))
             half_gap[j] = max(self.gap[j] * (1 - 1e-15) - tiny, 0.0)
             half_gap32[j] = <float> max(self.gap[j] * (1 - 2.4e-7) - tiny32, 0.0)
             drift32[j] = <float> (drift[j] * (1 + 2.4e-7) + (tiny32 if drift[j] > 0 else 0.0))
-        p.drifts64.largest_drift = drift[falling[0]]
-        p.drifts64.second_drift = drift[falling[1]] if k > 1 else 0.0
-        p.drifts32.largest_drift = drift32[falling[0]]
-        p.drifts32.second_drift = drift32[falling[1]] if k > 1 else 0.0
+        p.drifts64.largest_drift, p.drifts64.second_drift = largest, second
+        p.drifts32.largest_drift = drift32[self.order[0]]
+        p.drifts32.second_drift = drift32[self.order[1]] if k > 1 else 0.0
         return 0
 
     cdef int measure_gaps(self, const double[:, ::1] centroids) except -1:
@@ -1138,8 +1209,14 @@ cdef class Sweep:
         """Whether the bounds belong to the centroids of the last assignment."""
         return self.bounds_at is not None
 
-    def drop_bounds(self):
-        self.bounds_at = None
+    @property
+    def sort_cost(self):
+        """Comparisons that take as long as sorting a row and gathering it."""
+        return self.plan.sort_cost
+
+    @sort_cost.setter
+    def sort_cost(self, Py_ssize_t comparisons):
+        self.plan.sort_cost = comparisons
 
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say."""

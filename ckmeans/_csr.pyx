@@ -24,6 +24,7 @@ from ckmeans._lloyd cimport (
     sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
+from ckmeans._slack cimport lost_by, slack_of
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -506,7 +507,10 @@ cdef class CsrSweep:
     cdef Pass one                     # over the segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
-    cdef object weight, bounds_at, centroids
+    cdef object weight, centroids
+    cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
+    cdef object expected              # the same that moves are measured to
+    cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
     cdef bint weighted, keeps_bounds
@@ -555,7 +559,7 @@ cdef class CsrSweep:
             self.comparisons = np.zeros(self.n_segments, np.intp)
             self.scratches = []
             self.k = k
-        self.bounds_at = None
+        self.at = self.bounds_at = self.expected = self.slack = None
 
     cdef void* packed(self) noexcept nogil:
         return <void*> (<uintptr_t> (&self.panel[0] + 63) // 64 * 64)
@@ -563,13 +567,28 @@ cdef class CsrSweep:
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
         self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
-        if mode == C_FILTER:
-            self.measure_moves(centroids, self.bounds_at)
+        if mode == C_FILTER and self.expected is not centroids:
+            self.measure_moves(centroids)
         with nogil:
             sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
                         &self.counts[0])
             self.list_nonzeros()
+        self.at, self.expected = centroids, None
         self.bounds_at = None if mode <= C_PLAIN else centroids
+        if mode == C_BOUND:
+            self.slack = None    # that of these bounds is to come
+
+    def expected_share(self, const double[:, ::1] centroids):
+        """Of all comparisons, the share that bounds would leave to assignments like this one, to
+        these centroids: that of its slack which a row loses. None if none were set in this run."""
+        if self.bounds_at is not None and self.slack is None:
+            self.slack = slack_of(&self.upper[0], &self.lower[0], self.rows.n)
+        if self.slack is None:
+            return None
+        self.measure_moves(centroids)
+        self.expected = centroids
+        return lost_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
+                       self.drifts.largest_drift)
 
     cdef void list_nonzeros(self) noexcept nogil:
         """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""
@@ -584,11 +603,10 @@ cdef class CsrSweep:
                     self.nonzero[at] = <int32_t> f
                     at += 1
 
-    cdef int measure_moves(
-        self, const double[:, ::1] centroids, const double[:, ::1] before
-    ) except -1:
-        """How far each centroid moved, rounded up."""
+    cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
+        """How far each centroid moved since the last assignment, rounded up."""
         cdef Py_ssize_t j, f, d = self.rows.d
+        cdef const double[:, ::1] before = self.at
         cdef double outward = (1 + (d + 16) * 2.3e-16) * (1 + 2.4e-7), total
         with nogil:
             for j in range(self.k):
@@ -791,9 +809,6 @@ cdef class CsrSweep:
     def bounded(self):
         """Whether the bounds belong to the centroids of the last assignment."""
         return self.bounds_at is not None
-
-    def drop_bounds(self):
-        self.bounds_at = None
 
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say, and take the label that

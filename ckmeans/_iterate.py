@@ -19,14 +19,15 @@ from ckmeans._rows import Rows, directions
 # Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
 # instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far from centroids.
 GAPS_TO = 8
-# Bounds are set once fewer rows change than this share: where 1 to 3 % of them do (k = 10 to 50) or
-# 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
-SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.02, 1 / 3000, 0.1
-LONGEST_PAUSE = 12  # iterations without bounds after a filter that left more
+# Bounds are first set once fewer rows change than this share: where 1 to 3 % of them do (k = 10 to
+# 50) or 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
+# From then on the slack of some rows says what it would leave.
+SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.0225, 1 / 2700, 0.1
 # A filter that leaves more of the comparisons costs more than it saves: most of them where a row
 # has many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much
 # as comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
-WORTHWHILE, FILTERING, GATHERING = 0.8, 32, 40
+WORTHWHILE, FILTERING, GATHERING = 0.9, 32, 40
+RESUMED = 0.9  # of that: below, bounds are set again where integers have to make room for them
 # Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
 # iteration saves this many times as many products as there are pairs of columns to round, since at
 # d = 3 nothing is won with 16 centroids, and 7 % lost with 8. They are given up where they leave
@@ -173,8 +174,7 @@ class Problem:
         self.given = labels is not None and self.prune is not True  # which needs bounds
         self.sweep.begin(k, labels if self.given else None)
         self.labels = self.sweep.labels
-        self.changed, self.share = self.rows.n, 1.0
-        self.pause, self.next_pause = 0, 3
+        self.changed, self.share, self.undecided = self.rows.n, 1.0, 0.0
 
     @property
     def sums(self) -> np.ndarray:
@@ -199,16 +199,15 @@ class Problem:
         With `measure`, the residuals need no pass of their own afterwards.
         """
         n, k = self.rows.n, len(centroids)
-        mode = self._mode(k)
+        mode = self._mode(centroids)
         self._aim(centroids, mode, measure)
         self._each_segment(adding=False)
         self.changed, comparisons = self._collected()
         self.share = comparisons / (n * k)
-        if mode == SCREENED and self.share > 1 + MOST_UNDECIDED:
-            self.sweep.stop_rounding()
-        if mode == FILTER and self.prune is None and self.share > self._worthwhile(k):
-            self.sweep.drop_bounds()
-            self.pause, self.next_pause = self.next_pause, min(2 * self.next_pause, LONGEST_PAUSE)
+        if mode == SCREENED:
+            self.undecided = self.share - 1
+            if self.undecided > MOST_UNDECIDED:
+                self.sweep.stop_rounding()
         return self.changed
 
     def _aim(self, centroids: np.ndarray, mode: int, measure: bool) -> None:
@@ -248,30 +247,36 @@ class Problem:
     def _is_small(self, k: int) -> bool:
         return self.rows.n * k * (self.rows.width + 3) < SMALL
 
-    def _mode(self, k: int) -> int:
-        """Filter where bounds are there, set them where few rows change, else do without; but take
+    def _mode(self, centroids: np.ndarray) -> int:
+        """Filter where bounds leave little, set them where they would, else do without; but take
         the labels given for the first assignment."""
+        k = len(centroids)
         if self.given:
             self.given = False
             return GIVEN
         plain = SCREENED if self._screens(k) else PLAIN
         if self.prune is False:
             return plain
-        if self.sweep.bounded:
-            return FILTER
         if self.prune:
-            return BOUND
-        self.pause -= 1
-        settled = min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
-        # Of what bounds leave, integers take half and less, and the filter pays later still.
-        settled *= (self._worthwhile(k) / WORTHWHILE) ** (1 + (plain == SCREENED))
-        unsettled = self.changed > self.rows.n * settled
-        return plain if self._is_small(k) or self.pause > 0 or unsettled else BOUND
+            return FILTER if self.sweep.bounded else BOUND
+        if self._is_small(k):
+            return plain
+        worthwhile, share = self._worthwhile(k), self.sweep.expected_share(centroids)
+        if share is None:  # no bounds yet: as few rows change, they will do so for long
+            settled = min(SETTLED + k * SETTLED_BY_K, MOST_SETTLED)
+            # Of what bounds leave, integers take half and less, and the filter pays later still.
+            settled *= (worthwhile / WORTHWHILE) ** (1 + (plain == SCREENED))
+            return plain if self.changed > self.rows.n * settled else BOUND
+        if self.sweep.bounded:
+            return FILTER if share <= worthwhile else plain
+        return BOUND if share <= worthwhile * (RESUMED if plain == SCREENED else 1) else plain
 
     def _worthwhile(self, k: int) -> float:
-        operations = instead = k * (self.rows.width + 3)
+        operations = k * (self.rows.width + 3)
+        instead = float(operations)
         if self._screens(k):
-            instead = k * ((self.rows.d + 1) // 2 + 1) * 4 // self.rows.dtype.itemsize
+            instead = k * ((self.rows.d + 1) // 2 + 1) * 4 / self.rows.dtype.itemsize
+            instead += 2 * self.undecided * (operations + GATHERING)
         return max(0.0, min(WORTHWHILE, (instead - FILTERING) / (operations + GATHERING)))
 
     def _screens(self, k: int) -> bool:

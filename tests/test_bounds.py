@@ -94,6 +94,7 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
     """A run of (mode, move, measure_gaps); bounds are set anew where a filter has none."""
     k, d = centroids.shape
     sweep.begin(k)
+    sweep.sort_cost *= int(rng.integers(2))  # free: panels pay even where rows have few columns
     before = np.full(len(X), -1)
     for mode, move, measure_gaps in [(BOUND, "none", True), *steps]:
         centroids = moved(move, centroids, X, rng)
@@ -440,8 +441,8 @@ def test_integers_are_given_up_where_they_tell_little(level, integers_for_all):
 
 
 def test_integers_stay_once_rows_are_settled(level, integers_for_all):
-    """The filter takes their place only where it leaves little; and the rows are rounded anew where
-    bounds are dropped."""
+    """The filter takes their place only where few rows change; and the rows are rounded anew where
+    they take that of the bounds."""
     X = blobs(np.random.default_rng(3), 20_000, 8, 16, np.float32)
     problem = Problem(Rows(X), None, None, 1)
     problem.begin(16, None)
@@ -449,12 +450,63 @@ def test_integers_stay_once_rows_are_settled(level, integers_for_all):
     problem.assign(centroids)
     for settled in (0.02, 0.0):
         problem.changed = int(settled * len(X))
-        mode = problem._mode(16)
+        mode = problem._mode(centroids)
         assert mode == (SCREENED if level == "avx512vnni" and settled else BOUND)
     swept(problem.sweep, len(X), centroids, BOUND)
-    problem.sweep.drop_bounds()
     swept(problem.sweep, len(X), centroids, SCREENED)
     np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
+
+
+def slack_lost(X, centroids, moves, other, own):
+    """Mean share of the gap between the two nearest centroids that a move takes."""
+    distances = np.sort(np.linalg.norm(X[:, None] - centroids, axis=2), axis=1)
+    lost = other + own * moves[oracle.nearest(X, centroids)]
+    return np.minimum(1, lost / (distances[:, 1] - distances[:, 0])).mean()
+
+
+def test_the_share_that_bounds_would_leave_is_known_before(level):
+    """By the slack of rows: each is compared with all centroids once it is lost, or with those
+    that moved farthest until then."""
+    rng = np.random.default_rng(5)
+    X, start = rng.normal(size=(500, 3)), rng.normal(size=(64, 3))
+    few = np.where(np.arange(64) < 5, 0.3, 1e-3)[rng.permutation(64), None]
+    directions = rng.normal(size=(64, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    for lengths, gain in ((np.full((64, 1), 0.01), 0.6), (few, 0.15)):
+        sweep = Sweep(Source(X), None, np.zeros(3), True)
+        sweep.begin(64)
+        sweep.sort_cost = 0
+        assert sweep.expected_share(start) is None
+        swept(sweep, len(X), start, BOUND)
+        moves = lengths.ravel()
+        falling = np.sort(moves)[::-1]
+        whole = expected = slack_lost(X, start, moves, falling[0], 1)
+        for size in (32, 16, 8, 4, 2):
+            if size / 64 < whole:
+                lost = slack_lost(X, start, moves, falling[size], 0)
+                expected = min(expected, (1 - lost) * size / 64 + lost)
+        assert gain < expected / whole < 2 * gain
+        centroids = start + lengths * directions
+        assert sweep.expected_share(centroids) == pytest.approx(expected, rel=1e-4)
+        swept(sweep, len(X), centroids, PLAIN)
+        # Bounds are gone, but not what was known of the slack.
+        centroids = centroids + lengths * directions
+        assert sweep.expected_share(centroids) == pytest.approx(expected, rel=0.1)
+
+
+def test_bounds_go_and_come_with_the_moves_of_the_centroids(level):
+    X = blobs(np.random.default_rng(3), 30_000, 16, 40, np.float32)
+    problem = Problem(Rows(X), None, None, 1)
+    problem.begin(40, None)
+    centroids, modes = X[:40].astype(float), []
+    problem.assign(centroids)
+    problem.changed = 0
+    for move in (1e-4, 1e-4, 1e-4, 3, 3, 1e-4, 1e-4):
+        centroids = centroids + move
+        modes.append(problem._mode(centroids))
+        problem.assign(centroids)
+        np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
+    assert modes == [BOUND, FILTER, FILTER, PLAIN, PLAIN, BOUND, FILTER]
 
 
 # --- Whole runs: the same bits by every way of computing them ---

@@ -77,7 +77,7 @@ int ckm_pack_rounded(const double *centroids, ptrdiff_t k, ptrdiff_t d, const do
 ptrdiff_t ckm_nearest_rounded(const int32_t *rounded, ptrdiff_t m, const void *packed,
                               int32_t *labels, int32_t *undecided);
 
-#define CKM_MAX_PANELS 4
+#define CKM_MAX_PANELS 6
 
 /* How far the centroids moved, for the filter. */
 typedef struct {

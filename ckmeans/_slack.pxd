@@ -1,0 +1,34 @@
+# Slack: by how much the bounds of a row lie apart. Moves of the centroids use it up.
+import numpy as np
+
+from libc.stdint cimport int32_t
+
+from ckmeans._lloyd cimport real
+
+cdef enum:
+    ROWS_OF_SLACK = 512           # rows that stand for all
+
+
+cdef inline slack_of(const real* upper, const real* lower, Py_ssize_t n):
+    """That of some of n rows: (m,) float64."""
+    cdef Py_ssize_t i, m = min(n, <Py_ssize_t> ROWS_OF_SLACK)
+    slack = np.empty(m)
+    cdef double[::1] out = slack
+    for i in range(m):
+        out[i] = lower[i * n // m] - upper[i * n // m]
+    return slack
+
+
+cdef inline double lost_by(
+    const double[::1] slack, const int32_t* labels, Py_ssize_t n, const real* drift, double other,
+) noexcept nogil:
+    """The share of its slack, at most all, that a row loses as its own centroid drifts, unless
+    NULL, and the others do by `other` at most."""
+    cdef Py_ssize_t i, m = slack.shape[0]
+    cdef double total = 0.0, lost
+    for i in range(m):
+        lost = other
+        if drift != NULL:
+            lost += drift[labels[i * n // m]]
+        total += lost / slack[i] if slack[i] > lost else 1.0
+    return total / m
