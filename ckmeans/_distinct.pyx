@@ -56,41 +56,56 @@ cdef inline bint differ(const word* a, const word* b, Py_ssize_t d) noexcept nog
     return False
 
 
-cdef inline uint64_t code_of(double value, Py_ssize_t column) noexcept nogil:
-    """The part of an element in the code of its row; none of zeros."""
-    cdef uint64_t bits
-    memcpy(&bits, &value, sizeof(bits))
-    if bits << 1 == 0:
-        return 0
-    bits = (bits ^ bits >> 32) * <uint64_t> 0x9E3779B97F4A7C15
-    bits = (bits ^ bits >> 29) * <uint64_t> (2 * column + 1)
-    return bits ^ bits >> 32
+cdef inline bint precedes(
+    const double[:, ::1] X, Py_ssize_t a, Py_ssize_t b
+) noexcept nogil:
+    """Whether row a is less than row b in the first column where they differ; equal ones in turn.
+    """
+    cdef Py_ssize_t f
+    for f in range(X.shape[1]):
+        if X[a, f] != X[b, f]:
+            return X[a, f] < X[b, f]
+    return a < b
 
 
-def codes_of(const double[:, ::1] X):
-    """A number for each row (n,), which says nothing but is the same for equal rows; uint64."""
-    cdef Py_ssize_t i, f
-    codes = np.zeros(X.shape[0], np.uint64)
-    cdef uint64_t[::1] out = codes
-    with nogil:
-        for i in range(X.shape[0]):
-            for f in range(X.shape[1]):
-                out[i] += code_of(X[i, f], f)
-    return codes
+cdef void merge_sort(
+    const double[:, ::1] X,
+    int64_t* order,                     # in/out (n,) rows of X
+    int64_t* room,                      # out    (n,)
+    Py_ssize_t n,
+) noexcept nogil:
+    cdef Py_ssize_t width = 1, first, middle, last, a, b, at
+    while width < n:
+        first = 0
+        while first < n:
+            a, b = first, min(first + width, n)
+            middle, last = b, min(b + width, n)
+            for at in range(first, last):
+                if b == last or (a < middle and precedes(X, order[a], order[b])):
+                    room[at] = order[a]
+                    a += 1
+                else:
+                    room[at] = order[b]
+                    b += 1
+            first = last
+        memcpy(order, room, n * sizeof(int64_t))
+        width *= 2
 
 
-def codes_of_csr(
-    const double[::1] values, const int64_t[::1] columns, const int64_t[::1] starts
+def sort_ties(
+    const double[:, ::1] X,             # in     (n, d)
+    int64_t[::1] order,                 # in/out (n,) rows by their first column
 ):
-    """The same numbers for sparse rows, in which no column occurs twice."""
-    cdef Py_ssize_t i, at
-    codes = np.zeros(starts.shape[0] - 1, np.uint64)
-    cdef uint64_t[::1] out = codes
+    """Puts rows that tie in the first column in the order of the next ones, equal rows in turn."""
+    cdef Py_ssize_t first = 0, last, n = order.shape[0]
+    cdef int64_t[::1] room = np.empty(n, np.int64)
     with nogil:
-        for i in range(out.shape[0]):
-            for at in range(starts[i], starts[i + 1]):
-                out[i] += code_of(values[at], columns[at])
-    return codes
+        while first < n:
+            last = first + 1
+            while last < n and X[order[first], 0] == X[order[last], 0]:
+                last += 1
+            merge_sort(X, &order[first], &room[first], last - first)
+            first = last
 
 
 def sums(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # Names of scikit-learn for what is another way to the same labels here.
 ALGORITHMS = {"auto": "auto", "lloyd": "lloyd", "elkan": "auto", "hamerly": "hamerly"}
-ORDERED = 1 << 18  # elements, zeros too, of rows that are put in an order of their own
+ORDERED = 1 << 18  # elements, zeros too, of rows that are sorted before starts are drawn
 
 
 class CentroidEstimator(
@@ -240,9 +240,9 @@ class KMeans(CentroidEstimator):
     Notes
     -----
     Integer weights are equivalent to repeated rows, in the objective, the means and the law of the
-    starts. Up to 2^18 elements of X, k-means++ draws from the rows in an order of their own: then a
-    random state also draws the same, for them and in whatever order the rows come, unless `refine`
-    goes on drawing.
+    starts. Up to 2^18 elements of X, k-means++ draws from the rows sorted by their first column,
+    ties by the next ones: then a random state also draws the same, for them and in whatever order
+    the rows come, unless `refine` goes on drawing.
 
     Examples
     --------
@@ -449,15 +449,17 @@ def given_centers(init: Any, k: int, d: int) -> np.ndarray:
 
 
 def order_of(rows: Any) -> np.ndarray:
-    """Indices of the rows in an order that only their values tell, equal ones in turn."""
-    from ckmeans._distinct import codes_of, codes_of_csr
+    """Indices of the rows by their first column, ties by the next ones, equal rows in turn.
 
-    if valid.is_sparse(rows):
-        rows = rows.tocsr(copy=True)
-        rows.sum_duplicates()
-        places = (part.astype(np.int64) for part in (rows.indices, rows.indptr))
-        return np.argsort(codes_of_csr(rows.data.astype(np.float64), *places))
-    return np.argsort(codes_of(np.ascontiguousarray(rows, np.float64)))
+    Rounding and scaling by a positive number keep the order, but for ties that they make.
+    """
+    from ckmeans._distinct import sort_ties
+
+    dense = rows.toarray() if valid.is_sparse(rows) else rows
+    X = np.ascontiguousarray(dense, dtype=np.float64)
+    order = np.argsort(X[:, 0]).astype(np.int64, copy=False)
+    sort_ties(X, order)
+    return order
 
 
 def report_briefly(progress: Progress) -> None:

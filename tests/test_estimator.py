@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ckmeans import KMeans, kmeans
 from ckmeans.datasets import xclara
+from ckmeans.estimator import order_of
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -202,6 +203,28 @@ def test_the_order_of_few_rows_does_not_matter(kind):
     repeated = KMeans(9, random_state=3).fit(kind(np.repeat(X, weight, axis=0)))
     np.testing.assert_array_equal(repeated.labels_, np.repeat(weighted.labels_, weight))
     np.testing.assert_allclose(repeated.cluster_centers_, weighted.cluster_centers_, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", (np.asarray, scipy.sparse.csr_array))
+@pytest.mark.parametrize("seed", range(5))
+def test_units_and_precision_do_not_matter(kind, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(300, 3)) + rng.normal(size=(5, 3))[rng.integers(0, 5, 300)] * 4
+    model = KMeans(8, random_state=42).fit(kind(X))
+    for other, unit in ((X.astype("f4"), 1), (2 * X, 2), (X / 8, 1 / 8), (np.nextafter(X, 9), 1)):
+        again = KMeans(8, random_state=42).fit(kind(other))
+        np.testing.assert_array_equal(again.labels_, model.labels_)
+        assert again.inertia_ == pytest.approx(unit**2 * model.inertia_, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", (np.asarray, scipy.sparse.csr_matrix))
+def test_rows_are_sorted_by_the_first_column_and_ties_by_the_next(kind):
+    rng = np.random.default_rng(0)
+    for shape in ((200, 1), (200, 3), (37, 5), (1, 2)):
+        X = rng.integers(-1, 2, shape).astype(float)
+        expected = np.lexsort(X.T[::-1])  # which is stable
+        np.testing.assert_array_equal(order_of(kind(X)), expected)
+        np.testing.assert_array_equal(order_of(X * rng.choice([1, -1], shape) * 0.0), range(len(X)))
 
 
 def test_a_bad_value_is_told_where_it_stands(X):
