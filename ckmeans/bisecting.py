@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._kmeans import kmeans
 from ckmeans._results import nearest_labels
 from ckmeans._sklearn import ConvergenceWarning, check_is_fitted, check_random_state
-from ckmeans.estimator import ALGORITHMS, CentroidEstimator, as_weights, dtype_like
+from ckmeans.estimator import ALGORITHMS, CentroidEstimator, as_weights, best_of, dtype_like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,9 @@ class BisectingKMeans(CentroidEstimator):
     ----------
     n_clusters : int
         Number of clusters.
-    init : {"random", "k-means++"}
-        How a split starts.
+    init : {"random", "k-means++"} or callable
+        How a split starts; a function of ``(X, n_clusters, random_state)`` returns the two starting
+        centroids of the rows X that are split, of which ``n_clusters`` is 2.
     n_init : int
         Starts of a split, of which the best is kept.
     random_state : int, RandomState or None
@@ -96,7 +97,7 @@ class BisectingKMeans(CentroidEstimator):
         self,
         n_clusters: int = 8,
         *,
-        init: Literal["random", "k-means++"] = "random",
+        init: Literal["random", "k-means++"] | Callable[..., Any] = "random",
         n_init: int = 1,
         random_state: Any = None,
         max_iter: int = 300,
@@ -170,11 +171,11 @@ class BisectingKMeans(CentroidEstimator):
         algorithm: Any = ALGORITHMS[self.algorithm]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", valid.ConvergenceWarning)
-            result = kmeans(
+            result = best_of(
                 X if len(rows) == X.shape[0] else X[rows],
                 k,
-                int(random_state.randint(1 << 31)),
-                init=self.init,
+                random_state,
+                init=self.init if k > 1 else "random",
                 n_init=self.n_init,
                 max_iter=self.max_iter,
                 tol=self.tol,

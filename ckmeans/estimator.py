@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -325,7 +325,7 @@ class KMeans(CentroidEstimator):
             rows, weight = rows[order], None if weight is None else weight[order]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", valid.ConvergenceWarning)
-            best = min(self._results(rows, k, weight), key=lambda result: result.inertia)
+            best = self._best(rows, k, weight)
         for warning in caught:
             if not issubclass(warning.category, valid.ConvergenceWarning):
                 warnings.warn_explicit(
@@ -393,30 +393,24 @@ class KMeans(CentroidEstimator):
         single = getattr(X, "dtype", None) == np.float32
         return self._keep_result(best, np.float32 if single else np.float64)
 
-    def _results(
-        self, rows: Any, k: int, weight: np.ndarray | None
-    ) -> Iterator[KMeansResult]:
-        """One result, the best of n_init starts; for a callable init, one for each start."""
+    def _best(self, rows: Any, k: int, weight: np.ndarray | None) -> KMeansResult:
         random_state = check_random_state(self.random_state)
-        options: dict[str, Any] = {
-            "max_iter": self.max_iter,
-            "tol": self.tol,
-            "sample_weight": weight,
-            "algorithm": self._algorithm(k),
-            "n_threads": self.n_threads,
-            "refine": self.refine,
-            "metric": self.metric,
-            "callback": reporter(rows, self.tol, self.metric) if self.verbose else None,
-        }
-        n_init, seed = self._n_starts(10), int(random_state.randint(1 << 31))
-        if not callable(self.init):
-            named = isinstance(self.init, str)
-            init = self.init if named else given_centers(self.init, k, rows.shape[1])
-            yield kmeans(rows, k, seed, init=init, n_init=n_init, **options)
-            return
-        for _ in range(n_init):
-            centers = self.init(rows, k, random_state=random_state)
-            yield kmeans(rows, k, seed, init=given_centers(centers, k, rows.shape[1]), **options)
+        named = isinstance(self.init, str) or callable(self.init)
+        return best_of(
+            rows,
+            k,
+            random_state,
+            init=self.init if named else given_centers(self.init, k, rows.shape[1]),
+            n_init=self._n_starts(10),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            sample_weight=weight,
+            algorithm=self._algorithm(k),
+            n_threads=self.n_threads,
+            refine=self.refine,
+            metric=self.metric,
+            callback=reporter(rows, self.tol, self.metric) if self.verbose else None,
+        )
 
     def _algorithm(self, k: int) -> str:
         if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
@@ -430,6 +424,20 @@ class KMeans(CentroidEstimator):
                 stacklevel=5,
             )
         return ALGORITHMS[self.algorithm]
+
+
+def best_of(
+    rows: Any, k: int, random_state: Any, *, init: Any, n_init: int, **options: Any
+) -> KMeansResult:
+    """The result of least inertia of n_init starts; a callable `init` makes each of them."""
+    seed = int(random_state.randint(1 << 31))
+    if not callable(init):
+        return kmeans(rows, k, seed, init=init, n_init=n_init, **options)
+    results = []
+    for _ in range(n_init):
+        centers = given_centers(init(rows, k, random_state=random_state), k, rows.shape[1])
+        results.append(kmeans(rows, k, seed, init=centers, **options))
+    return min(results, key=lambda result: result.inertia)
 
 
 def given_centers(init: Any, k: int, d: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse
 import sklearn.cluster
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -87,6 +88,26 @@ def test_more_splits_than_the_interpreter_recurses():
     model = BisectingKMeans(len(X), random_state=0, n_threads=1).fit(X)
     assert len(model.cluster_centers_) == len(X)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.labels_)
+
+
+@pytest.mark.parametrize("kind", (np.asarray, scipy.sparse.csr_array))
+def test_a_callable_starts_each_split(kind):
+    X = xclara()
+    calls = []
+
+    def init(rows, k, random_state):
+        calls.append(rows.shape[0])
+        assert k == 2 and isinstance(random_state, np.random.RandomState)
+        chosen = rows[random_state.randint(rows.shape[0], size=k)]
+        return chosen.toarray() if scipy.sparse.issparse(chosen) else chosen
+
+    model = BisectingKMeans(3, init=init, n_init=2, random_state=0).fit(kind(X))
+    assert len(calls) == 4 and calls[:2] == [3000, 3000] and calls[2] == calls[3] < 3000
+    assert model.inertia_ < 1.1 * BisectingKMeans(3, n_init=5, random_state=0).fit(X).inertia_
+    assert np.array_equal(model.predict(kind(X)), model.labels_)
+    for wrong, message in ((X[:3], "number of clusters 2"), (X[:2, :1], "features of the data 2")):
+        with pytest.raises(ValueError, match=f"shape of the initial centers .* {message}"):
+            BisectingKMeans(3, init=lambda *_, wrong=wrong, **__: wrong).fit(kind(X))
 
 
 def test_bad_parameters():
