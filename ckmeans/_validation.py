@@ -30,7 +30,9 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
     if is_sparse(X):
-        raise TypeError(f"{name} must be a dense array, got {type(X).__name__}; use X.toarray()")
+        raise TypeError(
+            f"{name} must be a dense array, got {type(X).__name__}; use {name}.toarray()"
+        )
     try:
         if not hasattr(X, "__array__") and hasattr(X, "__dlpack__"):
             array = np.from_dlpack(X)

@@ -442,8 +442,8 @@ def best_of(
 
 def given_centers(init: Any, k: int, d: int) -> np.ndarray:
     """Starting centroids of the right shape."""
-    centers = np.asarray(init)
-    if centers.ndim != 2 or len(centers) != k:
+    centers = valid.as_matrix(init, "init")
+    if len(centers) != k:
         raise ValueError(
             f"The shape of the initial centers {centers.shape} does not match the number of "
             f"clusters {k}."

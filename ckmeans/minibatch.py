@@ -236,7 +236,8 @@ class MiniBatchKMeans(CentroidEstimator):
         init = self.init
         if callable(init):
             init = init(rows.X, k, random_state=random_state)
-        return np.array(given_centers(init, k, rows.d), dtype=np.float64, order="C")
+        centers: Any = valid.starting_centroids(given_centers(init, k, rows.d), k, rows.d)
+        return centers
 
     def _step(
         self, batch: Any, weight: np.ndarray | None, random_state: Any

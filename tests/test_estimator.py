@@ -83,6 +83,10 @@ def test_starts(X):
     for wrong, message in ((centers[:2], "number of clusters 3"), (centers[:, :1], "data 2")):
         with pytest.raises(ValueError, match=message):
             KMeans(3, init=wrong).fit(X)
+    sparse = scipy.sparse.csr_array(centers)
+    for wrong in (sparse, lambda *_, **__: sparse):
+        with pytest.raises(TypeError, match=r"init must be a dense array, got csr_array"):
+            KMeans(3, init=wrong).fit(X)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,16 @@ def test_bad_parameters(X, parameters, message):
         MiniBatchKMeans(**({"n_clusters": 3} | parameters)).fit(X)
 
 
+@pytest.mark.parametrize("value", (np.nan, np.inf, 1e200))
+@pytest.mark.parametrize("method", ("fit", "partial_fit"))
+def test_starts_are_finite(X, value, method):
+    start = X[:3].copy()
+    start[1, 0] = value
+    for init in (start, lambda *_, **__: start):
+        with pytest.raises(ValueError, match=r"init .* at row 1, column 0"):
+            getattr(MiniBatchKMeans(3, init=init), method)(X)
+
+
 def test_warnings(X):
     with pytest.warns(RuntimeWarning, match="init_size=10 should be larger than n_clusters=20"):
         MiniBatchKMeans(20, init_size=10, random_state=0).fit(X)
