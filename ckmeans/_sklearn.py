@@ -9,6 +9,11 @@ try:
     )
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils import check_random_state
+    from sklearn.utils._param_validation import (
+        Interval,
+        StrOptions,
+        validate_parameter_constraints,
+    )
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -20,8 +25,11 @@ __all__ = [
     "ClassNamePrefixFeaturesOutMixin",
     "ClusterMixin",
     "ConvergenceWarning",
+    "Interval",
+    "StrOptions",
     "TransformerMixin",
     "check_is_fitted",
     "check_random_state",
     "validate_data",
+    "validate_parameter_constraints",
 ]

@@ -5,14 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._results import nearest_labels
-from ckmeans._sklearn import ConvergenceWarning, check_is_fitted, check_random_state
-from ckmeans.estimator import ALGORITHMS, CentroidEstimator, as_weights, best_of, dtype_like
+from ckmeans._sklearn import ConvergenceWarning, StrOptions, check_is_fitted, check_random_state
+from ckmeans.estimator import (
+    ALGORITHMS,
+    COUNT,
+    CentroidEstimator,
+    as_weights,
+    best_of,
+    dtype_like,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,6 +100,15 @@ class BisectingKMeans(CentroidEstimator):
     labels_: NDArray[np.int32]
     inertia_: float
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CentroidEstimator._parameter_constraints,
+        "init": [StrOptions({"k-means++", "random"}), callable],
+        "n_init": [COUNT],
+        "copy_x": ["boolean"],
+        "algorithm": [StrOptions(set(ALGORITHMS))],
+        "bisecting_strategy": [StrOptions(set(STRATEGIES))],
+    }
+
     def __init__(
         self,
         n_clusters: int = 8,
@@ -122,18 +138,10 @@ class BisectingKMeans(CentroidEstimator):
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of X, (n_samples, n_features), dense or sparse."""
+        self._check_parameters()
         rows = self._checked(X, reset=True)
         n = rows.shape[0]
         k = self._clusters(n)
-        if self.bisecting_strategy not in STRATEGIES:
-            raise ValueError(
-                f"bisecting_strategy must be one of {tuple(STRATEGIES)}, got "
-                f"{self.bisecting_strategy!r}"
-            )
-        if self.algorithm not in ALGORITHMS:
-            raise ValueError(
-                f"algorithm must be one of {tuple(ALGORITHMS)}, got {self.algorithm!r}"
-            )
         weight = as_weights(sample_weight, n)
         random_state = check_random_state(self.random_state)
         worst = STRATEGIES[self.bisecting_strategy]
@@ -168,7 +176,6 @@ class BisectingKMeans(CentroidEstimator):
         self, X: Any, rows: np.ndarray, weight: np.ndarray | None, k: int, random_state: Any
     ) -> list[_Cluster]:
         """The chosen rows in k clusters."""
-        algorithm: Any = ALGORITHMS[self.algorithm]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", valid.ConvergenceWarning)
             result = best_of(
@@ -180,7 +187,7 @@ class BisectingKMeans(CentroidEstimator):
                 max_iter=self.max_iter,
                 tol=self.tol,
                 sample_weight=None if weight is None else weight[rows],
-                algorithm=algorithm,
+                algorithm=ALGORITHMS[self.algorithm],
                 n_threads=self.n_threads,
             )
         return [

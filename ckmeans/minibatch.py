@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Self
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._results import nearest_labels, own_distances2
-from ckmeans._sklearn import check_random_state
+from ckmeans._sklearn import Interval, check_random_state
 from ckmeans._starts import starting_rows
 from ckmeans.estimator import (
+    COUNT,
+    NOT_NEGATIVE,
     CentroidEstimator,
     as_weights,
     dtype_like,
@@ -99,6 +102,15 @@ class MiniBatchKMeans(CentroidEstimator):
     n_steps_: int
     set_partial_fit_request: Callable[..., Self]
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CentroidEstimator._parameter_constraints,
+        "batch_size": [COUNT],
+        "compute_labels": ["boolean"],
+        "max_no_improvement": [Interval(Integral, 0, None, closed="left"), None],
+        "init_size": [COUNT, None],
+        "reassignment_ratio": [NOT_NEGATIVE],
+    }
+
     def __init__(
         self,
         n_clusters: int = 8,
@@ -132,14 +144,15 @@ class MiniBatchKMeans(CentroidEstimator):
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of X, of which batches are drawn at random."""
+        self._check_parameters()
         rows, weight = self._finite(X, sample_weight, reset=True)
-        k, batch_size = self._clusters(rows.n), min(self._batch_size(), rows.n)
+        k, batch_size = self._clusters(rows.n), min(self.batch_size, rows.n)
         random_state = check_random_state(self.random_state)
         limit = valid.non_negative(self.tol, "tol")
         limit *= rows.mean_variance() if limit else 0.0
         self._random_state = random_state  # for partial_fit
         self._begin(rows, weight, k, random_state)
-        most = valid.integer(self.max_iter, "max_iter", 1) * rows.n // batch_size
+        most = self.max_iter * rows.n // batch_size
         patience = _Patience(self.max_no_improvement, 2 * batch_size / (rows.n + 1))
         for step in range(most):
             chosen = random_state.randint(rows.n, size=batch_size)
@@ -171,6 +184,8 @@ class MiniBatchKMeans(CentroidEstimator):
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """One step with the rows of X as the batch; the first one also chooses the start."""
         first = not hasattr(self, "cluster_centers_")
+        if first:
+            self._check_parameters()
         rows, weight = self._finite(X, sample_weight, reset=first)
         if first:
             self._random_state = check_random_state(self.random_state)
@@ -191,15 +206,11 @@ class MiniBatchKMeans(CentroidEstimator):
         valid.check_weighted(rows, weight)
         return rows, weight
 
-    def _batch_size(self) -> int:
-        return valid.integer(self.batch_size, "batch_size", 1)
-
     def _begin(
         self, rows: Any, weight: np.ndarray | None, k: int, random_state: Any
     ) -> None:
         """The best of n_init starts, by its inertia on some rows."""
-        size = self.init_size
-        size = 3 * self._batch_size() if size is None else valid.integer(size, "init_size", 1)
+        size = 3 * self.batch_size if self.init_size is None else self.init_size
         if size < k:
             if self.init_size is not None:
                 warnings.warn(
@@ -230,7 +241,6 @@ class MiniBatchKMeans(CentroidEstimator):
         self, rows: Any, weight: np.ndarray | None, k: int, random_state: Any
     ) -> np.ndarray:
         if isinstance(self.init, str):
-            valid.starting_centroids(self.init, k, rows.d)
             rng = np.random.default_rng(int(random_state.randint(1 << 31)))
             return starting_rows(rows, k, rng, weight, self.init, 1).centroids
         init = self.init
@@ -278,8 +288,6 @@ class _Patience:
     """Ends the steps once the smoothed inertia has not fallen for some of them."""
 
     def __init__(self, most: int | None, share: float) -> None:
-        if most is not None:
-            most = valid.integer(most, "max_no_improvement", 0)
         self.most, self.share = most, min(1.0, share)
         self.smoothed, self.least, self.steps = math.nan, math.inf, 0
 

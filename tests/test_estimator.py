@@ -15,9 +15,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ckmeans import KMeans, kmeans
+from ckmeans import BisectingKMeans, KMeans, MiniBatchKMeans, kmeans
 from ckmeans.datasets import xclara
 from ckmeans.estimator import order_of
 
@@ -84,30 +85,57 @@ def test_starts(X):
         with pytest.raises(ValueError, match=message):
             KMeans(3, init=wrong).fit(X)
     sparse = scipy.sparse.csr_array(centers)
-    for wrong in (sparse, lambda *_, **__: sparse):
-        with pytest.raises(TypeError, match=r"init must be a dense array, got csr_array"):
-            KMeans(3, init=wrong).fit(X)
+    with pytest.raises(TypeError, match=r"init must be a dense array, got csr_array"):
+        KMeans(3, init=lambda *_, **__: sparse).fit(X)
+    with pytest.raises(TypeError, match=r"'init' .* Got <Compressed Sparse Row sparse array"):
+        KMeans(3, init=sparse).fit(X)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"n_clusters": 0}, "n_clusters must be at least 1, got 0"),
-        ({"n_clusters": 2.5}, "n_clusters must be an integer, got 2.5"),
-        ({"n_clusters": 3001}, "n_samples=3000 should be >= n_clusters=3001"),
-        ({"init": "best"}, 'init must be "k-means'),
-        ({"n_init": "many"}, 'n_init must be "auto"'),
-        ({"n_init": 0}, "n_init must be at least 1"),
-        ({"max_iter": 0}, "max_iter must be at least 1"),
-        ({"tol": -1}, "tol must be a finite number"),
-        ({"algorithm": "full"}, "algorithm must be one of"),
-        ({"random_state": "x"}, "cannot be used to seed"),
-        ({"refine": "all"}, "refine must be None"),
-    ],
-)
-def test_bad_parameters(X, parameters, message):
-    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
-        KMeans(**parameters).fit(X)
+EVERYWHERE = [
+    *[{"n_clusters": value} for value in (0, 2.5, 2.0, None)],
+    *[{"init": value} for value in ("best", None)],
+    *[{"n_init": value} for value in (0, 1.5, None, "many")],
+    *[{"max_iter": value} for value in (0, 10.0)],
+    *[{"tol": value} for value in (-1, "a", None)],
+    *[{"verbose": value} for value in (-1, None)],
+    {"random_state": "x"},
+    {"n_threads": 0},
+]
+
+
+@pytest.mark.parametrize("fit", ("fit", "fit_predict", "partial_fit"))
+@pytest.mark.parametrize("kind", (KMeans, MiniBatchKMeans, BisectingKMeans))
+def test_bad_parameters(X, kind, fit):
+    """In the words of scikit-learn, whose error is a ValueError and a TypeError."""
+    bad = EVERYWHERE + {
+        KMeans: [{"metric": "cos"}, {"refine": "all"}, {"copy_x": "a"}, {"algorithm": "full"}],
+        MiniBatchKMeans: [
+            {"batch_size": 0},
+            {"compute_labels": "a"},
+            {"init_size": 0},
+            {"max_no_improvement": -1},
+            {"reassignment_ratio": -1},
+        ],
+        BisectingKMeans: [
+            {"algorithm": None},
+            {"bisecting_strategy": "smallest"},
+            {"copy_x": "a"},
+            {"init": X[:2]},
+        ],
+    }[kind]
+    if not hasattr(kind, fit):
+        return
+    for parameters in bad:
+        (name,) = parameters
+        message = f"(?s)The '{name}' parameter of {kind.__name__} must be .* Got .* instead"
+        with pytest.raises(InvalidParameterError, match=message) as caught:
+            getattr(kind(**parameters), fit)(X)
+        assert isinstance(caught.value, ValueError) and isinstance(caught.value, TypeError)
+
+
+def test_more_clusters_than_rows(X):
+    with pytest.raises(ValueError, match=r"n_samples=3000 should be >= n_clusters=3001"):
+        KMeans(3001).fit(X)
 
 
 def test_bad_input(X):
