@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from ckmeans.estimator import KMeans
     from ckmeans.minibatch import MiniBatchKMeans
 
-__all__ = [
-    "BisectingKMeans",
-    "Clusterability",
-    "ConvergenceWarning",
-    "ElbowResult",
-    "KMeans",
-    "KMeansBatchResult",
-    "KMeansResult",
-    "MiniBatchKMeans",
-    "Progress",
-    "__version__",
-    "check_clusterability",
-    "elbow",
-    "get_include",
-    "kmeans",
-    "kmeans_batch",
-    "show_config",
-    "silhouette",
-]
+    __all__ = [
+        "BisectingKMeans",
+        "Clusterability",
+        "ConvergenceWarning",
+        "ElbowResult",
+        "KMeans",
+        "KMeansBatchResult",
+        "KMeansResult",
+        "MiniBatchKMeans",
+        "Progress",
+        "__version__",
+        "check_clusterability",
+        "elbow",
+        "get_include",
+        "kmeans",
+        "kmeans_batch",
+        "show_config",
+        "silhouette",
+    ]
 
 # Each name loads its module on first use, which keeps `import ckmeans` at NumPy's own cost.
 _HOME = {
@@ -63,11 +63,21 @@ _HOME = {
     "datasets": "",
     "out_of_core": "",
 }
+# What is neither imported by a star nor shown where its library is not installed.
+_NEEDS = {
+    "BisectingKMeans": "sklearn",
+    "KMeans": "sklearn",
+    "MiniBatchKMeans": "sklearn",
+    "dask": "dask",
+}
 
 
 if not TYPE_CHECKING:  # which would take any name for one of the package
 
     def __getattr__(name: str) -> Any:
+        if name == "__all__":  # when it is asked for: to look for libraries takes time
+            public = {name for name in _HOME if _HOME[name]} | {"__version__"}
+            return sorted(public - _missing())
         if name not in _HOME:
             raise AttributeError(f"module 'ckmeans' has no attribute {name!r}")
         from importlib import import_module
@@ -79,5 +89,12 @@ if not TYPE_CHECKING:  # which would take any name for one of the package
         return value
 
 
+def _missing() -> set[str]:
+    from importlib.util import find_spec
+
+    absent = {library for library in _NEEDS.values() if find_spec(library) is None}
+    return {name for name, library in _NEEDS.items() if library in absent}
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME} - _missing())

@@ -1,5 +1,7 @@
 """The estimator keeps scikit-learn's conventions and gives the function's results."""
 
+import ast
+import inspect
 import pickle
 import re
 import subprocess
@@ -18,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import ckmeans
 from ckmeans import BisectingKMeans, KMeans, MiniBatchKMeans, kmeans
 from ckmeans.datasets import xclara
 from ckmeans.estimator import order_of
@@ -37,6 +40,35 @@ def X():
 def test_import_leaves_scikit_learn_alone():
     program = "import sys, ckmeans; ckmeans.kmeans; assert 'sklearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_without_scikit_learn_the_rest_is_there():
+    program = """if True:
+        import pydoc, sys
+        sys.modules["sklearn"] = sys.modules["dask"] = None
+        import ckmeans
+        from ckmeans import *
+        assert kmeans is ckmeans.kmeans and "KMeans" not in globals()
+        assert "KMeans" not in dir(ckmeans) and "kmeans" in dir(ckmeans)
+        assert "ElbowResult" in pydoc.render_doc(ckmeans)
+        try:
+            from ckmeans import KMeans
+        except ImportError as error:
+            assert "pip install 'ckmeans-lloyd[sklearn]'" in str(error)
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_public_names():
+    """Those that checkers read are those that a star imports."""
+    tree = ast.parse(inspect.getsource(ckmeans))
+    (stated,) = (
+        ast.literal_eval(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    assert stated == ckmeans.__all__
+    assert set(stated) <= set(dir(ckmeans))
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int16))
