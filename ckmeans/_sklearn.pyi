@@ -39,6 +39,7 @@ def validate_data(
     X: Any = ...,
     *,
     reset: bool = True,
+    skip_check_array: bool = False,
     **check_params: Any,
 ) -> np.ndarray: ...
 def validate_parameter_constraints(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 
 from ckmeans import _validation as valid
 from ckmeans._results import nearest_labels
-from ckmeans._sklearn import ConvergenceWarning, StrOptions, check_is_fitted, check_random_state
+from ckmeans._sklearn import ConvergenceWarning, StrOptions, check_random_state
 from ckmeans.estimator import (
     ALGORITHMS,
     COUNT,
@@ -22,6 +23,7 @@ from ckmeans.estimator import (
 )
 
 if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
     from numpy.typing import NDArray
 
 STRATEGIES = {"biggest_inertia": "inertia", "largest_cluster": "size"}
@@ -218,20 +220,34 @@ class BisectingKMeans(CentroidEstimator):
         self.labels_ = labels
         self.inertia_ = float(sum(leaf.inertia for leaf in leaves))
 
-    def predict(self, X: Any) -> NDArray[np.int32]:  # type: ignore[override]  # Dask's too
+    @overload
+    def predict(self, X: valid.Dask) -> DaskArray: ...
+    @overload
+    def predict(self, X: Any) -> NDArray[np.int32]: ...
+    def predict(self, X: Any) -> Any:
         """The cluster of each row by the splits of the fit, shape (n_samples,), int32."""
-        check_is_fitted(self)
+        if valid.is_dask(X):
+            from ckmeans import dask
+
+            model = dask.Model.of(self._lazy_centroids(X))
+            return model.over(dask.Blocks(X), partial(labels_by_splits, self._nodes), np.int32)
         rows = self._rows(X)
-        labels = np.empty(rows.n, dtype=np.int32)
-        stack = [(self._nodes[0], np.arange(rows.n))]
-        while stack:
-            node, members = stack.pop()
-            if node.halves is None:
-                labels[members] = node.label
-                continue
-            halves = [self._nodes[half] for half in node.halves]
-            centroids = np.array([half.centroid for half in halves])
-            if len(members):
-                side = nearest_labels(rows.subset(members), centroids, self.n_threads)
-                stack += [(half, members[side == j]) for j, half in enumerate(halves)]
-        return labels
+        return labels_by_splits(self._nodes, rows, n_threads=self.n_threads)
+
+
+def labels_by_splits(
+    nodes: list[_Cluster], rows: Any, _: Any = None, n_threads: int | None = 1
+) -> np.ndarray:
+    labels = np.empty(rows.n, dtype=np.int32)
+    stack = [(nodes[0], np.arange(rows.n))]
+    while stack:
+        node, members = stack.pop()
+        if node.halves is None:
+            labels[members] = node.label
+            continue
+        halves = [nodes[half] for half in node.halves]
+        centroids = np.array([half.centroid for half in halves])
+        if len(members):
+            side = nearest_labels(rows.subset(members), centroids, n_threads)
+            stack += [(half, members[side == j]) for j, half in enumerate(halves)]
+    return labels

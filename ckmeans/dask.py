@@ -449,28 +449,13 @@ class Blocks:
     n_chunks: int
 
     def __init__(self, X: Any) -> None:
+        X = as_collection(X)
         if isinstance(X, da.Array):
-            if X.dtype.kind not in "buif" or X.dtype.itemsize > 8:
-                raise TypeError(
-                    "X must hold real numbers (bool, integers, float16, float32 or float64), "
-                    f"got dtype {X.dtype}"
-                )
-            if X.ndim != 2:
-                hint = "; use X[:, None] for one column" if X.ndim == 1 else ""
-                raise ValueError(f"X must be 2-D (rows, columns), got {X.ndim} dimensions{hint}")
             if X.numblocks[1] > 1:
                 X = X.rechunk({1: -1})
             self.sizes = X.chunks[0]
-        elif hasattr(X, "__dask_graph__") and hasattr(X, "select_dtypes"):
-            X = X.select_dtypes(include=["number", "bool"])
-            if not len(X.columns):
-                raise TypeError("X must have columns of numbers, got none")
-            self.sizes = (math.nan,) * X.npartitions
         else:
-            raise TypeError(
-                f"X must be a Dask array or data frame, got {type(X).__name__}; "
-                "ckmeans.kmeans takes what is in memory"
-            )
+            self.sizes = (math.nan,) * X.npartitions
         self.keys, self.base = tasks_of(X)
         self.n_chunks = len(self.keys)
         self.weights: list[Any] = [None] * self.n_chunks
@@ -542,6 +527,35 @@ class Blocks:
         return HighLevelGraph(
             {**layers, name: {task.key: task for task in tasks}}, {**needs, name: set(layers)}
         )
+
+
+def as_collection(X: Any) -> Any:
+    """X as an array of rows of numbers, or as a frame of its columns of numbers."""
+    if isinstance(X, da.Array):
+        if X.dtype.kind not in "buif" or X.dtype.itemsize > 8:
+            raise TypeError(
+                "X must hold real numbers (bool, integers, float16, float32 or float64), "
+                f"got dtype {X.dtype}"
+            )
+        if X.ndim != 2:
+            hint = "; use X[:, None] for one column" if X.ndim == 1 else ""
+            raise ValueError(f"X must be 2-D (rows, columns), got {X.ndim} dimensions{hint}")
+        return X
+    if hasattr(X, "__dask_graph__") and hasattr(X, "select_dtypes"):
+        X = X.select_dtypes(include=["number", "bool"])
+        if not len(X.columns):
+            raise TypeError("X must have columns of numbers, got none")
+        return X
+    raise TypeError(
+        f"X must be a Dask array or data frame, got {type(X).__name__}; "
+        "ckmeans.kmeans takes what is in memory"
+    )
+
+
+def without_rows(X: Any) -> Any:
+    """An empty array or frame in memory that has the columns of X."""
+    X = as_collection(X)
+    return np.empty((0, X.shape[1])) if isinstance(X, da.Array) else X._meta
 
 
 def told(name: str, shared: Any) -> tuple[Any, list[Any]]:

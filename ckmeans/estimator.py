@@ -137,7 +137,7 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            return dask.predict(X, self._lazy_centroids())
+            return dask.predict(X, self._lazy_centroids(X))
         return nearest_labels(self._rows(X), self._centroids())
 
     @overload
@@ -149,7 +149,7 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            return dask.transform(X, self._lazy_centroids())
+            return dask.transform(X, self._lazy_centroids(X))
         rows = self._rows(X)
         return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
 
@@ -160,19 +160,26 @@ class CentroidEstimator(
 
             if isinstance(sample_weight, Real):
                 sample_weight = dask.constant(X, sample_weight)
-            return -dask.inertia(X, self._lazy_centroids(), sample_weight)
+            return -dask.inertia(X, self._lazy_centroids(X), sample_weight)
         rows, centroids = self._rows(X), self._centroids()
         weight = as_weights(sample_weight, rows.n)
         valid.check_weighted(rows, weight)
         squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
         return -float(squares.sum() if weight is None else squares @ weight)
 
-    def _lazy_centroids(self) -> np.ndarray:
+    def _lazy_centroids(self, X: valid.Dask) -> np.ndarray:
         """Centroids for rows from Dask, which are not divided by their norms."""
         check_is_fitted(self)
         if self.metric != "euclidean":
             raise ValueError(f"metric must not be {self.metric!r} where X is from Dask")
+        self._check_lazy_columns(X, reset=False)
         return self._centroids()
+
+    def _check_lazy_columns(self, X: valid.Dask, reset: bool) -> None:
+        """Note or compare the number and names of the columns of X."""
+        from ckmeans import dask
+
+        validate_data(self, dask.without_rows(X), reset=reset, skip_check_array=True)
 
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
@@ -187,6 +194,8 @@ class CentroidEstimator(
 
         That its values are finite is checked once, where they are computed with.
         """
+        if valid.is_dask(X):
+            X = X.compute()  # a frame has names then
         valid.refuse_masked(X, "X")  # scikit-learn would take what lies under the mask
         return validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype="numeric", ensure_all_finite=False
@@ -420,7 +429,7 @@ class KMeans(CentroidEstimator):
                 sample_weight=sample_weight,
                 callback=report_briefly if self.verbose else None,
             )
-        self.n_features_in_ = best.centroids.shape[1]
+        self._check_lazy_columns(X, reset=True)
         single = getattr(X, "dtype", None) == np.float32
         return self._keep_result(best, np.float32 if single else np.float64)
 

@@ -310,6 +310,33 @@ def test_the_estimator_hands_over():
         ckmeans.KMeans(6, refine="swap").fit(lazy)
 
 
+def test_estimators_know_the_columns_of_a_frame():
+    pd = pytest.importorskip("pandas")
+    dd = pytest.importorskip("dask.dataframe")
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    lazy = dd.from_pandas(frame, npartitions=3)
+    model = ckmeans.KMeans(6, random_state=0).fit(frame.rename(columns=str.upper)).fit(lazy)
+    assert model.feature_names_in_.tolist() == list("abcd") and model.n_features_in_ == 4
+    np.testing.assert_array_equal(model.predict(lazy).compute(), model.predict(frame))
+    swapped = lazy[list("bacd")]
+    for method in (model.predict, model.transform, model.score):
+        with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
+            method(swapped)
+    with pytest.raises(ValueError, match="3 features, but KMeans is expecting 4"):
+        model.fit(chunked(X)).predict(chunked(X[:, :3]))
+    assert not hasattr(model, "feature_names_in_")
+    for kind in (ckmeans.MiniBatchKMeans, ckmeans.BisectingKMeans):
+        assert kind(3, random_state=0).fit(lazy).feature_names_in_.tolist() == list("abcd")
+
+
+def test_bisecting_labels_come_as_chunks():
+    model = ckmeans.BisectingKMeans(6, random_state=0).fit(X)
+    lazy = model.predict(chunked(X))
+    assert isinstance(lazy, da.Array) and lazy.dtype == np.int32
+    np.testing.assert_array_equal(lazy.compute(), model.labels_)
+    assert isinstance(model.transform(chunked(X)), da.Array)
+
+
 # Worker processes
 
 

@@ -64,6 +64,7 @@ def test_dask_in_dask_out() -> None:
         assert_type(result.distances(chunks), da.Array),
         assert_type(model.predict(chunks), da.Array),
         assert_type(model.transform(chunks), da.Array),
+        assert_type(BisectingKMeans(3).fit(X).predict(chunks), da.Array),
     ]
     assert all(isinstance(array, da.Array) for array in lazy)
     assert_type(ckmeans.dask.kmeans(chunks, 3, seed=0), KMeansResult)
