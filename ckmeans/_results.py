@@ -204,7 +204,8 @@ class KMeansResult:
         """Draw the rows in their clusters' colours, centroids as stars.
 
         One column gives a histogram with cut points, two the plane (tinted by nearest centroid
-        unless ``cells=False``), three a 3-D view, more the first two principal components.
+        unless ``cells=False``), three a 3-D view, more the first two principal components. Where
+        the metric is cosine, rows are drawn at length 1, as they are compared.
 
         Parameters
         ----------

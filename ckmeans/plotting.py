@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckmeans._rows import directions
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -30,7 +32,7 @@ def plot_clusters(
 
     One column gives a histogram with the cut points between clusters, two columns the plane, three
     a 3-D view, and more the first two principal components. At most 20 000 rows are drawn, chosen
-    the same way each time.
+    the same way each time; where the metric is cosine, their directions.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def plot_clusters(
     names = [str(name) for name in getattr(X, "columns", [])] or [f"column {j}" for j in range(d)]
     rows = _drawn_rows(X, d)
     labels = np.asarray(result.predict(rows))
+    if result.metric == "cosine":
+        rows = directions(rows, rows)
     colours = _colours(len(result.centroids))
     if ax is None:
         ax = _new_axes("3d" if d == 3 else None)
@@ -88,7 +92,8 @@ def plot_clusters(
         ax.set_ylabel(f"second principal component ({shares[1]:.0%} of variance{of})")
 
     _dress(ax)
-    ax.set_title(f"k-means, k = {len(result.centroids)}", loc="left", weight="bold")
+    of = " of directions (rows of length 1)" if result.metric == "cosine" else ""
+    ax.set_title(f"k-means{of}, k = {len(result.centroids)}", loc="left", weight="bold")
     return ax
 
 

@@ -72,6 +72,16 @@ def test_scaled_result_is_projected_in_scaled_columns(ax):
     assert np.ptp(ax.get_xlim()) < 20  # the raw second column would span thousands
 
 
+@pytest.mark.parametrize("d", (2, 4))
+def test_cosine_draws_directions_and_says_so(ax, d):
+    X = np.random.default_rng(0).normal(size=(300, d)) * 50
+    result = kmeans(X, 3, 0, metric="cosine").plot(X, ax)
+    assert "directions" in result.get_title(loc="left")
+    points = max(ax.collections, key=lambda c: len(c.get_offsets())).get_offsets()
+    lengths = np.linalg.norm(points, axis=1)
+    assert np.allclose(lengths, 1) if d == 2 else lengths.max() < 2
+
+
 def test_column_names_come_from_a_data_frame(ax):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"width": [0.0, 1, 9, 10], "height": [0.0, 1, 5, 6]})
