@@ -189,6 +189,7 @@ def as_problems(X: Any) -> np.ndarray:
 
 def as_array(values: Any, name: str) -> np.ndarray:
     valid.refuse_masked(values, name)
+    valid.refuse_sparse(values, name)
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

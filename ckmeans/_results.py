@@ -209,7 +209,7 @@ class KMeansResult:
 
         Parameters
         ----------
-        X : array_like of shape (n, d)
+        X : array_like or sparse matrix of shape (n, d)
             The rows to draw.
         ax : matplotlib Axes, optional
             Where to draw; a new figure is made without it.

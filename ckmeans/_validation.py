@@ -29,10 +29,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     refuse_masked(X, name)
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
-    if is_sparse(X):
-        raise TypeError(
-            f"{name} must be a dense array, got {type(X).__name__}; use {name}.toarray()"
-        )
+    refuse_sparse(X, name)
     try:
         if not hasattr(X, "__array__") and hasattr(X, "__dlpack__"):
             array = np.from_dlpack(X)
@@ -64,6 +61,13 @@ class Dask(Protocol):
 def is_sparse(X: Any) -> bool:
     """Whether X is a sparse matrix or array of SciPy, or by its interface another's."""
     return hasattr(X, "tocsr")
+
+
+def refuse_sparse(X: Any, name: str) -> None:
+    if is_sparse(X):
+        raise TypeError(
+            f"{name} must be a dense array, got a sparse {type(X).__name__}; use {name}.toarray()"
+        )
 
 
 def as_csr(X: Any, name: str = "X") -> Any:

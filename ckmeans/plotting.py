@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ckmeans import _validation as valid
 from ckmeans._rows import directions
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 INK = "#2B2B2B"  # of outlines; text has the colour of the style in use, which may be a dark one
 FAINT = "#9A9A9A"
 
+DRAWN_ELEMENTS = 1 << 22  # of sparse rows, which are made dense
 DRAWN_ROWS = 20_000  # more points than this only darken the figure and slow the drawing
 PCA_ROWS = 2_000  # enough for two axes to look at; keeps the SVD short when d is large
 LEGEND_CLUSTERS = 10  # beyond this a legend covers more than it tells
@@ -37,7 +39,7 @@ def plot_clusters(
     Parameters
     ----------
     result : KMeansResult
-    X : array_like of shape (n, d)
+    X : array_like or sparse matrix of shape (n, d)
         The rows to draw: those that were clustered, or others with the same columns.
     ax : matplotlib Axes, optional
         Where to draw; a new figure is made without it. Three columns in an ``ax`` that is not 3-D
@@ -167,17 +169,22 @@ def _new_axes(projection: str | None = None) -> Any:
 
 
 def _drawn_rows(X: Any, d: int) -> np.ndarray:
-    """At most DRAWN_ROWS rows of X, spread over all of it, in float64."""
-    X = np.asarray(X)
+    """At most DRAWN_ROWS rows of X, dense or sparse, spread over all of it, in float64."""
+    is_sparse, most = valid.is_sparse(X), DRAWN_ROWS
+    if is_sparse:
+        X, most = X.tocsr(), min(most, max(1, DRAWN_ELEMENTS // d))
+    else:
+        X = np.asarray(X)
     if X.ndim == 1 and d == 1:
         X = X[:, None]
     if X.ndim != 2 or X.shape[1] != d:
         raise ValueError(f"X must have the {d} columns of the centroids, got shape {X.shape}")
-    if len(X) > DRAWN_ROWS:
+    n = X.shape[0]
+    if n > most:
         # Not every m-th row: a periodic order in the data would show as a pattern.
-        chosen = np.random.default_rng(0).choice(len(X), DRAWN_ROWS, replace=False)
+        chosen = np.random.default_rng(0).choice(n, most, replace=False)
         X = X[np.sort(chosen)]
-    return X.astype(np.float64)
+    return (X.toarray() if is_sparse else X).astype(np.float64)
 
 
 def _colours(k: int) -> np.ndarray:

@@ -141,3 +141,12 @@ def test_bad_input():
     for view in (bad, np.asfortranarray(bad)):
         with pytest.raises(ValueError, match=r"X\[3\] contains NaN at row 17, column 2"):
             kmeans_batch(view, 3)
+
+
+def test_sparse_rows_and_starts_are_named():
+    sparse = pytest.importorskip("scipy.sparse")
+    rows = sparse.csr_array(np.eye(4))
+    with pytest.raises(TypeError, match=r"X must be a dense array, got a sparse csr_array"):
+        kmeans_batch(rows, 2)
+    with pytest.raises(TypeError, match=r"init must be a dense array, got a sparse csr_array"):
+        kmeans_batch(np.ones((3, 9, 4)), 4, init=rows)

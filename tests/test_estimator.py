@@ -117,7 +117,7 @@ def test_starts(X):
         with pytest.raises(ValueError, match=message):
             KMeans(3, init=wrong).fit(X)
     sparse = scipy.sparse.csr_array(centers)
-    with pytest.raises(TypeError, match=r"init must be a dense array, got csr_array"):
+    with pytest.raises(TypeError, match=r"init must be a dense array, got a sparse csr_array"):
         KMeans(3, init=lambda *_, **__: sparse).fit(X)
     with pytest.raises(TypeError, match=r"'init' .* Got <Compressed Sparse Row sparse array"):
         KMeans(3, init=sparse).fit(X)

@@ -11,6 +11,7 @@ from ckmeans.datasets import xclara
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
+import matplotlib.style  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from ckmeans import plotting  # noqa: E402
@@ -95,6 +96,17 @@ def test_a_large_table_is_thinned_the_same_way_each_time():
     assert len(first) == plotting.DRAWN_ROWS
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first[:, 0])) == len(first)
+
+
+@pytest.mark.parametrize("most", (200, 1000))
+def test_sparse_rows_are_drawn_as_dense_ones(ax, most, monkeypatch):
+    sparse = pytest.importorskip("scipy.sparse")
+    monkeypatch.setattr(plotting, "DRAWN_ELEMENTS", 2 * most)
+    X = np.where(xclara() > 20, xclara(), 0)[::6]
+    kmeans(X, 3, 0).plot(sparse.csc_array(X), ax)
+    points = max(ax.collections, key=lambda c: len(c.get_offsets())).get_offsets()
+    assert len(points) == min(most, 500)
+    assert {tuple(point) for point in points} <= {tuple(row) for row in X}
 
 
 @pytest.mark.parametrize("k", [1, 7, 30])

@@ -458,7 +458,7 @@ def test_bad_input():
         kmeans(sparse.csr_array((0, 4)), 2)
     with pytest.raises(ValueError, match="X must have 20 columns like the fitted data, got 19"):
         kmeans(X, 2, 0).predict(X[:, :19])
-    with pytest.raises(TypeError, match="X must be a dense array, got csr_array"):
+    with pytest.raises(TypeError, match="X must be a dense array, got a sparse csr_array"):
         ckmeans.check_clusterability(X)
     with pytest.raises(TypeError, match="init must be a dense array"):
         kmeans(X, 2, init=X[:2])
