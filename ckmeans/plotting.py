@@ -295,9 +295,10 @@ def _dress(ax: Any) -> None:
     ax.tick_params(labelsize=9)
     if ax.name == "3d":
         return
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_color(FAINT)
+    for side, spine in ax.spines.items():  # polar axes have others
+        if side in ("top", "right"):
+            spine.set_visible(False)
+        elif side in ("left", "bottom"):
+            spine.set_color(FAINT)
     ax.grid(color=FAINT, alpha=0.2, linewidth=0.7)
     ax.set_axisbelow(True)

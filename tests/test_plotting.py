@@ -120,6 +120,12 @@ def test_wrong_columns_are_refused(ax):
         plotting.plot_clusters(result, np.zeros((5, 3)), ax)
 
 
+def test_polar_axes_have_other_sides():
+    ax = Figure().add_subplot(projection="polar")
+    X = np.random.default_rng(0).random((30, 2))
+    assert kmeans(X, 3, 0).plot(X, ax) is ax and elbow(X, 3, 0).plot(ax) is ax
+
+
 def test_elbow_marks_the_knee(ax):
     curve = elbow(xclara(), [6, 1, 3, 2, 5, 4], 0, n_init=3)
     assert curve.plot(ax) is ax
