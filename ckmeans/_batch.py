@@ -92,6 +92,11 @@ class KMeansBatchResult:
         b, k, d = self.centroids.shape
         return f"KMeansBatchResult(b={b}, k={k}, d={d}, n={self.labels.shape[1]})"
 
+    def _repr_html_(self) -> str:
+        from ckmeans._html import batch_table
+
+        return batch_table(self)
+
 
 def kmeans_batch(
     X: Any,

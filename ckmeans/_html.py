@@ -8,7 +8,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ckmeans import ElbowResult, KMeansResult
+    from ckmeans import ElbowResult, KMeansBatchResult, KMeansResult
 
 SHOWN_ROWS = 20
 SHOWN_COLUMNS = 6
@@ -32,6 +32,18 @@ def clusters_table(result: KMeansResult) -> str:
     left = [f"{k - len(lines)} more clusters"] if k > len(lines) else []
     left += [f"{d - columns} more columns"] if d > columns else []
     return table(caption, head, lines, " and ".join(left))
+
+
+def batch_table(result: KMeansBatchResult) -> str:
+    """A line a problem."""
+    b, k, d = result.centroids.shape
+    caption = f"k-means: {b:,} problems of k = {k}, {result.labels.shape[1]:,} rows, {d} columns"
+    lines = [
+        [f"{i}", f"{result.inertia[i]:.6g}", f"{result.n_iter[i]}", f"{result.converged[i]}"]
+        for i in range(min(b, SHOWN_ROWS))
+    ]
+    left = f"{b - len(lines):,} more problems" if b > len(lines) else ""
+    return table(caption, ["problem", "inertia", "iterations", "converged"], lines, left)
 
 
 def elbow_table(result: ElbowResult) -> str:

@@ -150,3 +150,10 @@ def test_sparse_rows_and_starts_are_named():
         kmeans_batch(rows, 2)
     with pytest.raises(TypeError, match=r"init must be a dense array, got a sparse csr_array"):
         kmeans_batch(np.ones((3, 9, 4)), 4, init=rows)
+
+
+def test_a_notebook_shows_a_line_a_problem():
+    batch = kmeans_batch(np.random.default_rng(0).normal(size=(25, 30, 2)), 3, seed=0)
+    html = batch._repr_html_()
+    assert html.count("<tr>") == 21 and "and 5 more problems" in html
+    assert f"<td>0</td><td>{batch.inertia[0]:.6g}</td>" in html
