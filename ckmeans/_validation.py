@@ -24,6 +24,14 @@ class ConvergenceWarning(UserWarning):
     """Fewer clusters than asked for: the rows hold fewer distinct points than k."""
 
 
+def callers_level() -> int:
+    """The stacklevel by which a warning names the line that called an estimator."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("ckmeans.", "sklearn.")):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     """X as a 2-D array of a supported dtype, without a copy where NumPy can give a view."""
     refuse_masked(X, name)

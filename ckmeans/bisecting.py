@@ -157,7 +157,7 @@ class BisectingKMeans(CentroidEstimator):
                     f"Number of distinct clusters ({len(leaves)}) found smaller than n_clusters "
                     f"({k}). Possibly due to duplicate points in X.",
                     ConvergenceWarning,
-                    stacklevel=2,
+                    stacklevel=valid.callers_level(),
                 )
                 break
             split = max(divisible, key=lambda leaf: getattr(leaf, worst))

@@ -91,7 +91,7 @@ class CentroidEstimator(
                 "Explicit initial center position passed: performing only one init in "
                 f"{type(self).__name__} instead of n_init={self.n_init}.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=valid.callers_level(),
             )
         return 1 if given else self.n_init
 
@@ -392,7 +392,7 @@ class KMeans(CentroidEstimator):
                 f"Number of distinct clusters ({np.count_nonzero(best.sizes)}) found smaller than "
                 f"n_clusters ({len(best.sizes)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=valid.callers_level(),
             )
         self._keep(best.centroids, dtype)
         self.labels_ = best.labels
@@ -457,7 +457,7 @@ class KMeans(CentroidEstimator):
             warnings.warn(
                 "algorithm='elkan' doesn't make sense for a single cluster. Using 'lloyd' instead.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=valid.callers_level(),
             )
         return ALGORITHMS[self.algorithm]
 

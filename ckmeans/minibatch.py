@@ -217,7 +217,7 @@ class MiniBatchKMeans(CentroidEstimator):
                     f"init_size={size} should be larger than n_clusters={k}. Setting it to "
                     "min(3*n_clusters, n_samples)",
                     RuntimeWarning,
-                    stacklevel=3,
+                    stacklevel=valid.callers_level(),
                 )
             size = 3 * k
         chosen = np.arange(rows.n)

@@ -188,6 +188,20 @@ def test_fewer_distinct_rows_than_clusters():
     assert model.inertia_ == 0 and np.isfinite(model.cluster_centers_).all()
 
 
+@pytest.mark.parametrize("method", ("fit", "fit_predict", "fit_transform"))
+def test_warnings_name_the_line_that_called(X, method):
+    for model, rows in (
+        (KMeans(3, random_state=0), X[[0] * 5]),
+        (BisectingKMeans(3, random_state=0), X[[0] * 5]),
+        (KMeans(2, init=X[:2], n_init=3), X),
+        (MiniBatchKMeans(2, init=X[:2], n_init=3), X),
+        (KMeans(1, algorithm="elkan"), X),
+    ):
+        with pytest.warns() as caught:
+            getattr(model, method)(rows)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_verbose_prints_each_iteration(X, capsys):
     model = KMeans(3, random_state=0, tol=0, verbose=1).fit(X)
     lines = capsys.readouterr().out.splitlines()
