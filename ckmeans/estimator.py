@@ -469,11 +469,12 @@ def best_of(
     seed = int(random_state.randint(1 << 31))
     if not callable(init):
         return kmeans(rows, k, seed, init=init, n_init=n_init, **options)
-    results = []
-    for _ in range(n_init):
-        centers = given_centers(init(rows, k, random_state=random_state), k, rows.shape[1])
-        results.append(kmeans(rows, k, seed, init=centers, **options))
-    return min(results, key=lambda result: result.inertia)
+    starts = (init(rows, k, random_state=random_state) for _ in range(n_init))
+    results = (
+        kmeans(rows, k, seed, init=given_centers(start, k, rows.shape[1]), **options)
+        for start in starts
+    )
+    return min(results, key=lambda result: result.inertia)  # of which two at once take memory
 
 
 def given_centers(init: Any, k: int, d: int) -> np.ndarray:
