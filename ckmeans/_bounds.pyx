@@ -527,6 +527,7 @@ cdef class Sweep:
     cdef double[::1] residues, gap
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
+    cdef double farthest, next_farthest    # of the moves
     cdef double* partial              # (n_segments, k, d + 2) what moves between the totals
     cdef Py_ssize_t* counts           # (n_segments, 2) rows changed, comparisons
     cdef unsigned char* touched       # (n_segments, k) whether there is any
@@ -684,7 +685,7 @@ cdef class Sweep:
             self.expect_moves()
         if mode == C_FILTER:
             self.measure_limits(centroids, measure_gaps)
-            if k >= SORT_FROM_K and k >> (CKM_MAX_PANELS - 1) <= self.largest_panel:
+            if self.sorts():
                 chosen = np.asarray(centroids)[np.asarray(self.order)[: k // 2]]
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
@@ -726,9 +727,12 @@ cdef class Sweep:
         self.expected = centroids
         drift = &self.moves[0, 0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
-        lost = lost_by(self.slack, p.labels, p.n, drift, drift[self.order[0]])
+        lost = lost_by(self.slack, p.labels, p.n, drift, self.farthest)
         share = lost * whole / k
         self.largest_panel = <Py_ssize_t> (lost * whole) - p.sort_cost
+        if not self.sorts():
+            return share
+        self.sort_moves()
         drift = NULL    # of the own centroid: upper bounds are tight where rows are sorted
         for panel in range(1, CKM_MAX_PANELS):
             size = k >> panel
@@ -736,6 +740,11 @@ cdef class Sweep:
                 lost = lost_by(self.slack, p.labels, p.n, drift, self.moves[0, self.order[size]])
                 share = min(share, (p.sort_cost + (1 - lost) * size + lost * k) / k)
         return share
+
+    cdef bint sorts(self) noexcept nogil:
+        """Whether the smallest panel pays."""
+        return (self.plan.k >= SORT_FROM_K
+                and self.plan.k >> (CKM_MAX_PANELS - 1) <= self.largest_panel)
 
     cdef bint aim_rounded(self, const double[:, ::1] centroids) except -1:
         """Prepare an assignment by integers; whether there can be one."""
@@ -789,12 +798,13 @@ cdef class Sweep:
         return (<Py_ssize_t> packed_size(size, p.d, self.single) + 63) // 64 * 64
 
     cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
-        """How far each centroid moved since the last assignment, rounded up, and their order."""
+        """How far each centroid moved since the last assignment, rounded up."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j, f
         cdef double outward = 1 + (p.d + 16) * 2.3e-16, tiny = 2.3e-308, total, difference
         cdef const double[:, ::1] before = self.at
         cdef double[::1] drift = self.moves[0]
+        self.farthest = self.next_farthest = 0.0
         for j in range(p.k):
             total = 0.0
             for f in range(p.d):
@@ -803,9 +813,17 @@ cdef class Sweep:
             drift[j] = sqrt(total) * outward
             if drift[j] > 0:
                 drift[j] += tiny
-        cdef int32_t[::1] falling = np.argsort(-np.asarray(drift), kind="stable").astype(np.int32)
+            self.next_farthest = max(self.next_farthest, min(drift[j], self.farthest))
+            self.farthest = max(self.farthest, drift[j])
+        return 0
+
+    cdef int sort_moves(self) except -1:
+        """The centroids by falling moves."""
+        cdef Py_ssize_t j
+        cdef int32_t[::1] falling = np.argsort(
+            -np.asarray(self.moves[0]), kind="stable").astype(np.int32)
         self.order[:] = falling
-        for j in range(p.k):
+        for j in range(self.plan.k):
             self.rank[falling[j]] = <int32_t> j
         return 0
 
@@ -819,8 +837,7 @@ cdef class Sweep:
         cdef double[::1] half_gap = self.moves[1]
         cdef float* drift32 = <float*> p.drifts32.drift
         cdef float* half_gap32 = <float*> p.drifts32.half_gap
-        cdef double largest = drift[self.order[0]]
-        cdef double second = drift[self.order[1]] if k > 1 else 0.0
+        cdef double largest = self.farthest, second = self.next_farthest, up = 1 + 2.4e-7
         if measure_gaps:
             self.measure_gaps(centroids)
         for j in range(k):
@@ -828,10 +845,10 @@ cdef class Sweep:
                 self.gap[j] = max(0.0, self.gap[j] - (drift[j] + largest) / 2 * (1 + 1e-15))
             half_gap[j] = max(self.gap[j] * (1 - 1e-15) - tiny, 0.0)
             half_gap32[j] = <float> max(self.gap[j] * (1 - 2.4e-7) - tiny32, 0.0)
-            drift32[j] = <float> (drift[j] * (1 + 2.4e-7) + (tiny32 if drift[j] > 0 else 0.0))
+            drift32[j] = <float> (drift[j] * up + (tiny32 if drift[j] > 0 else 0.0))
         p.drifts64.largest_drift, p.drifts64.second_drift = largest, second
-        p.drifts32.largest_drift = drift32[self.order[0]]
-        p.drifts32.second_drift = drift32[self.order[1]] if k > 1 else 0.0
+        p.drifts32.largest_drift = <float> (largest * up + (tiny32 if largest > 0 else 0.0))
+        p.drifts32.second_drift = <float> (second * up + (tiny32 if second > 0 else 0.0))
         return 0
 
     cdef int measure_gaps(self, const double[:, ::1] centroids) except -1:
