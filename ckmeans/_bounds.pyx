@@ -3,9 +3,9 @@
 """One problem between iterations: labels, bounds and the clusters' totals, a segment at a time.
 
 Bounds (Hamerly 2010) on the distance to the own centroid, and to the nearest other one, say which
-rows can change. Of these, a row whose slack exceeds the moves of most centroids is compared with
-the others only: the centroids that moved farthest come first in a shorter panel (the activity of
-code vectors of Kaukoranta, Franti & Nevalainen 2000, by degrees). The rows that are left are
+rows can change. Of these, a row whose slack exceeds the moves of most centroids may be compared
+with the others only: the centroids that moved farthest come first in a shorter panel (the activity
+of code vectors of Kaukoranta, Franti & Nevalainen 2000, by degrees). The rows that are left are
 gathered into full tiles, so that the kernels stay dense. Bounds are rounded outward: pruning never
 changes a label.
 
