@@ -106,11 +106,11 @@ cdef class Scratch:
     cdef Work work
     cdef object memory
 
-    def __cinit__(self, Py_ssize_t gathered, Py_ssize_t d):
-        self.memory = np.empty(self.lay_out(0, gathered, d) + LINE, np.uint8)
-        self.lay_out(<uintptr_t> data_of(self.memory), gathered, d)
+    def __cinit__(self, Py_ssize_t gathered_bytes):
+        self.memory = np.empty(self.lay_out(0, gathered_bytes) + LINE, np.uint8)
+        self.lay_out(<uintptr_t> data_of(self.memory), gathered_bytes)
 
-    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered, Py_ssize_t d) noexcept:
+    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered_bytes) noexcept:
         cdef Work* w = &self.work
         cdef Py_ssize_t i
         w.before = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
@@ -127,7 +127,7 @@ cdef class Scratch:
         w.least2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.upper2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.lower2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
-        w.gathered = <char*> next_piece(&at, gathered * d * sizeof(double))
+        w.gathered = <char*> next_piece(&at, gathered_bytes)
         return at
 
 
@@ -224,7 +224,8 @@ cdef void settle_part(
     cdef Py_ssize_t i, m, done = 0
     cdef const int32_t* places
     cdef int32_t label, own, row
-    cdef double relative = (p.d + 8) * 4.6e-16, square, beyond, end
+    cdef double relative = (p.d + 8) * 4.6e-16, least, most, beyond, end
+    cdef double tiny = 1.2e-38 if real is float else 2.3e-308    # what a square loses below
     cdef double down = 1 - (2.4e-7 if real is float else 4.5e-16)
     cdef real outside2
     cdef const real* ends = <const real*> w.lower
@@ -243,17 +244,18 @@ cdef void settle_part(
                      w.undecided)
         for i in range(m):
             own = w.own[places[i]]
-            square = w.squares[places[i]]
+            least = w.squares[places[i]] * (1 - relative) - tiny
+            most = w.squares[places[i]] * (1 + relative) + tiny
             label = p.order[w.found[i]]
             end = ends[places[i]] - beyond    # positive: larger than the distance to the own one
-            outside2 = <real> (end * end * down * down)
+            outside2 = <real> max(0.0, end * end * down * down - tiny)
             if p.rank[own] >= p.size[panel]:
-                if square * (1 + relative) < least2[i]:
+                if most < least2[i]:
                     label = own
                     lower2[i] = least2[i]
-                    upper2[i] = <real> (square * (1 + relative) / down)
-                elif upper2[i] < lower2[i] and upper2[i] < square * (1 - relative):
-                    lower2[i] = min(lower2[i], <real> (square * (1 - relative) * down))
+                    upper2[i] = <real> (most / down)
+                elif upper2[i] < lower2[i] and upper2[i] < least:
+                    lower2[i] = min(lower2[i], <real> (least * down))
                 else:
                     lower2[i] = upper2[i]    # undecided
             if upper2[i] < lower2[i]:
@@ -518,7 +520,8 @@ cdef class Sweep:
     cdef readonly object reference    # (d,) float64
     cdef object kept, rounded_panel, room_of_run
     cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
-    cdef object expected              # the same that moves are measured to
+    cdef object expected              # those that moves are measured to
+    cdef const double* expected_at    # their place: each view of them is an object of its own
     cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view, origin
@@ -577,7 +580,7 @@ cdef class Sweep:
         cdef Py_ssize_t first
         if self.memory is None:
             self.take_memory()
-        self.bounds_at, self.rounded = None, False
+        self.bounds_at, self.slack, self.rounded = None, None, False
         self.labels = self.label_view = None
         self.plan.labels = NULL
         first = self.plan.upper - <char*> &self.memory[0]
@@ -626,6 +629,7 @@ cdef class Sweep:
             self.gap = None
             p.k = k
         self.at = self.bounds_at = self.expected = self.slack = None
+        self.expected_at = NULL
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
@@ -677,7 +681,7 @@ cdef class Sweep:
             mode = C_PLAIN
         elif mode >= C_BOUND:
             self.rounded = False
-        if mode == C_FILTER and self.expected is not centroids:
+        if mode == C_FILTER and self.expected_at != &centroids[0, 0]:
             self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
@@ -695,7 +699,7 @@ cdef class Sweep:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
-        self.at, self.expected = centroids, None
+        self.at, self.expected, self.expected_at = centroids, None, NULL
         self.bounds_at = None if mode < C_BOUND else centroids
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
@@ -724,7 +728,7 @@ cdef class Sweep:
         if self.slack is None:
             return None
         self.measure_moves(centroids)
-        self.expected = centroids
+        self.expected, self.expected_at = centroids, &centroids[0, 0]
         drift = &self.moves[0, 0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
         lost = lost_by(self.slack, p.labels, p.n, drift, self.farthest)
@@ -936,7 +940,9 @@ cdef class Sweep:
 
     cdef Scratch scratch(self):
         found = spare(self.scratches)
-        return Scratch(self.plan.gathered, self.plan.d) if found is None else found
+        if found is None:
+            return Scratch(self.plan.gathered * self.plan.d * (4 if self.single else 8))
+        return found
 
     def aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""

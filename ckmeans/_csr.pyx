@@ -509,7 +509,8 @@ cdef class CsrSweep:
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
     cdef object weight, centroids
     cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
-    cdef object expected              # the same that moves are measured to
+    cdef object expected              # those that moves are measured to
+    cdef const double* expected_at    # their place: each view of them is an object of its own
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
@@ -560,6 +561,7 @@ cdef class CsrSweep:
             self.scratches = []
             self.k = k
         self.at = self.bounds_at = self.expected = self.slack = None
+        self.expected_at = NULL
 
     cdef void* packed(self) noexcept nogil:
         return <void*> (<uintptr_t> (&self.panel[0] + 63) // 64 * 64)
@@ -567,13 +569,13 @@ cdef class CsrSweep:
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
         self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
-        if mode == C_FILTER and self.expected is not centroids:
+        if mode == C_FILTER and self.expected_at != &centroids[0, 0]:
             self.measure_moves(centroids)
         with nogil:
             sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
                         &self.counts[0])
             self.list_nonzeros()
-        self.at, self.expected = centroids, None
+        self.at, self.expected, self.expected_at = centroids, None, NULL
         self.bounds_at = None if mode <= C_PLAIN else centroids
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
@@ -586,7 +588,7 @@ cdef class CsrSweep:
         if self.slack is None:
             return None
         self.measure_moves(centroids)
-        self.expected = centroids
+        self.expected, self.expected_at = centroids, &centroids[0, 0]
         return lost_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
                        self.drifts.largest_drift)
 

@@ -146,13 +146,13 @@ class MiniBatchKMeans(CentroidEstimator):
         """Cluster the rows of X, of which batches are drawn at random."""
         self._check_parameters()
         rows, weight = self._finite(X, sample_weight, reset=True)
-        k, batch_size = self._clusters(rows.n), min(self.batch_size, rows.n)
+        k, batch_size = self._clusters(rows.n), min(int(self.batch_size), rows.n)
         random_state = check_random_state(self.random_state)
         limit = valid.non_negative(self.tol, "tol")
         limit *= rows.mean_variance() if limit else 0.0
         self._random_state = random_state  # for partial_fit
         self._begin(rows, weight, k, random_state)
-        most = self.max_iter * rows.n // batch_size
+        most = int(self.max_iter) * rows.n // batch_size
         patience = _Patience(self.max_no_improvement, 2 * batch_size / (rows.n + 1))
         for step in range(most):
             chosen = random_state.randint(rows.n, size=batch_size)
@@ -210,7 +210,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self, rows: Any, weight: np.ndarray | None, k: int, random_state: Any
     ) -> None:
         """The best of n_init starts, by its inertia on some rows."""
-        size = 3 * self.batch_size if self.init_size is None else self.init_size
+        size = int(3 * int(self.batch_size) if self.init_size is None else self.init_size)
         if size < k:
             if self.init_size is not None:
                 warnings.warn(

@@ -64,6 +64,10 @@ def moved(kind, centroids, X, rng):
         after[rng.integers(k)] += rng.normal(0, 3 * spread, d)
     elif kind == "few by degrees":
         after[few] += rng.normal(0, spread, (len(few), d)) * 0.3 ** np.arange(len(few))[:, None]
+    elif kind == "one more than a panel":  # k / 2 to k / 32 of them, far
+        few = rng.choice(k, (k >> rng.integers(1, 6)) + 1, replace=False)[:k]
+        after += rng.normal(0, 1e-6 * spread, (k, d))
+        after[few] += (X[rng.integers(0, len(X), len(few))] - after[few]) / 2
     elif kind == "onto rows":
         after[few] = X[rng.integers(0, len(X), len(few))]
     elif kind == "onto one another":
@@ -76,8 +80,8 @@ def moved(kind, centroids, X, rng):
 
 
 MOVES = (
-    "none", "all a little", "one far", "few by degrees", "onto rows", "onto one another",
-    "exchanged", "away",
+    "none", "all a little", "one far", "few by degrees", "one more than a panel", "onto rows",
+    "onto one another", "exchanged", "away",
 )  # fmt: skip
 
 
@@ -151,6 +155,20 @@ def test_sweeps_by_panels_give_the_brute_force(level, dtype, move):
         sweep = Sweep(Source(X), None, np.round(X.mean(axis=0, dtype=float)), True)
         steps = [(FILTER, step, True) for step in ("all a little", *3 * [move], "none")]
         assert_sweeps_give_the_brute_force(sweep, X, X[:k].astype(float), steps, rng)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_panels_of_rows_of_any_size(level, dtype, scale):
+    """Squares that underflow are no upper bounds."""
+    for k, d, n in ((64, 1, 7), (64, 16, 50), (100, 3, 300)):
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            X = at_scale(rng.normal(size=(n, d)).astype(dtype), scale)
+            sweep = Sweep(Source(X), None, X[0].astype(float), True)
+            start = at_scale(rng.normal(size=(k, d)).astype(dtype), scale).astype(float)
+            steps = 3 * [(FILTER, "all a little", seed % 2 == 0)] + [(FILTER, "none", True)]
+            assert_sweeps_give_the_brute_force(sweep, X, start, steps, rng)
 
 
 @pytest.mark.parametrize("move", MOVES)
@@ -464,6 +482,17 @@ def slack_lost(X, centroids, moves, other, own):
     return np.minimum(1, lost / (distances[:, 1] - distances[:, 0])).mean()
 
 
+def share_by_slack(X, centroids, moves):
+    """Of all comparisons, what the filter leaves without panels, and with the panel that pays."""
+    falling = np.sort(moves)[::-1]
+    whole = least = slack_lost(X, centroids, moves, falling[0], 1)
+    for size in (32, 16, 8, 4, 2):
+        if size / 64 < whole:
+            lost = slack_lost(X, centroids, moves, falling[size], 0)
+            least = min(least, (1 - lost) * size / 64 + lost)
+    return whole, least
+
+
 def test_the_share_that_bounds_would_leave_is_known_before(level):
     """By the slack of rows: each is compared with all centroids once it is lost, or with those
     that moved farthest until then."""
@@ -477,17 +506,12 @@ def test_the_share_that_bounds_would_leave_is_known_before(level):
         sweep.begin(64)
         sweep.sort_cost = 0
         assert sweep.expected_share(start) is None
-        swept(sweep, len(X), start, BOUND)
-        moves = lengths.ravel()
-        falling = np.sort(moves)[::-1]
-        whole = expected = slack_lost(X, start, moves, falling[0], 1)
-        for size in (32, 16, 8, 4, 2):
-            if size / 64 < whole:
-                lost = slack_lost(X, start, moves, falling[size], 0)
-                expected = min(expected, (1 - lost) * size / 64 + lost)
-        assert gain < expected / whole < 2 * gain
-        centroids = start + lengths * directions
-        assert sweep.expected_share(centroids) == pytest.approx(expected, rel=1e-4)
+        for centroids in (start, 3 * start):  # of bounds that are set anew it is another one
+            swept(sweep, len(X), centroids, BOUND)
+            whole, expected = share_by_slack(X, centroids, lengths.ravel())
+            assert gain < expected / whole < 2 * gain
+            centroids = centroids + lengths * directions
+            assert sweep.expected_share(centroids) == pytest.approx(expected, rel=1e-4)
         swept(sweep, len(X), centroids, PLAIN)
         # Bounds are gone, but not what was known of the slack.
         centroids = centroids + lengths * directions

@@ -317,3 +317,12 @@ def test_heavy_rows_are_told_where_they_stand():
     X[37, 1] = 1e140
     with pytest.raises(ValueError, match="row 37, column 1"):
         KMeans(3, random_state=0).fit(X, sample_weight=np.full(50, 1e98))
+
+
+def test_the_best_of_the_starts_of_a_callable_is_kept():
+    X = np.array([[0.0], [1.0], [10.0], [11.0], [50.0], [51.0]])
+    starts = {"good": [[0.0], [10.0], [50.0]], "bad": [[0.0], [50.0], [51.0]]}
+    for names in (("good", "bad"), ("bad", "good")):
+        left = list(names)
+        model = KMeans(3, init=lambda *_, left=left, **__: np.array(starts[left.pop(0)]), n_init=2)
+        assert model.fit(X).inertia_ == 1.5 and not left

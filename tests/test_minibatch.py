@@ -134,3 +134,14 @@ def test_warnings(X):
         MiniBatchKMeans(20, init_size=10, random_state=0).fit(X)
     with pytest.warns(RuntimeWarning, match="one init in MiniBatchKMeans instead of n_init=3"):
         MiniBatchKMeans(2, init=X[:2], n_init=3).fit(X)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint8, np.int32])
+def test_numpys_integers_do_not_overflow(kind):
+    X = np.random.default_rng(0).normal(size=(1000, 3))
+    options = {"max_iter": 100, "batch_size": 100, "init_size": 120}
+    plain = MiniBatchKMeans(3, random_state=0, **options).fit(X)
+    narrow = {name: kind(value) for name, value in options.items()}
+    model = MiniBatchKMeans(kind(3), random_state=0, **narrow).fit(X)
+    assert model.n_steps_ == plain.n_steps_ > 10
+    np.testing.assert_array_equal(model.cluster_centers_, plain.cluster_centers_)

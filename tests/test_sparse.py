@@ -12,6 +12,8 @@ from oracle import nearest
 import ckmeans
 from ckmeans import KMeans, MiniBatchKMeans, elbow, kmeans, silhouette
 from ckmeans import _lloyd as lloyd_loops
+from ckmeans._bounds import BOUND
+from ckmeans._csr import CsrSweep
 from ckmeans._sparse import SparseRows, SparseSeeding, lists_pay
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -166,6 +168,35 @@ def test_a_run_is_that_of_dense_rows(data):
     assert np.array_equal(result.labels, dense.labels)
     assert result.n_iter == dense.n_iter
     assert np.isclose(result.inertia, dense.inertia, rtol=1e-12, atol=1e-15 * scale**2)
+
+
+def test_the_share_that_bounds_would_leave_is_known_before(simd):
+    """By the slack of rows, which moves of the own centroid and of the farthest use up."""
+    X = text_like()
+    rows = SparseRows(X)
+    rows.look(np.inf, 1)
+    rng = np.random.default_rng(2)
+    sweep, problem = CsrSweep(rows.csr, None, True), X.toarray()
+    centroids, shares = problem[:9] + problem[9:18], []
+    sweep.begin(9)
+    assert sweep.expected_share(centroids) is None
+    for scale in (1, 1, 3):
+        centroids = centroids * scale
+        sweep.aim(centroids, BOUND)
+        for segment in range(sweep.n_segments):
+            first = segment * sweep.segment_rows
+            sweep.assign(segment, first, min(rows.n, first + sweep.segment_rows))
+        moves = rng.normal(size=centroids.shape)
+        moves *= 0.02 * rng.random((9, 1)) / np.linalg.norm(moves, axis=1, keepdims=True)
+        drift = np.linalg.norm(moves, axis=1)
+        distances = np.linalg.norm(problem[:, None] - centroids, axis=2)
+        two = np.sort(distances, axis=1)[:, :2]
+        lost = drift[sweep.labels] + drift.max()
+        some = np.arange(512) * rows.n // 512
+        expected = np.minimum(1, lost / np.maximum(two[:, 1] - two[:, 0], 1e-9))[some].mean()
+        assert sweep.expected_share(centroids + moves) == pytest.approx(expected, rel=0.02)
+        shares.append(expected)
+    assert shares[2] < 0.95 * shares[1]
 
 
 @pytest.mark.parametrize("big", [1e-200, 1e-40, 1e25, 1e140])

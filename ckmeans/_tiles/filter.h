@@ -141,7 +141,8 @@ static ptrdiff_t NAME(sort_open)(ptrdiff_t count, const int32_t *labels,
     const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), down = V_SET1(1 - 4 * (real)REAL_ROUNDOFF);
     const vec largest = V_SET1(moved->largest_drift), tiny = V_SET1(REAL_MIN);
     ptrdiff_t kept = 0;
-    for (ptrdiff_t i = 0; i < count; i++) upper[i] = (real)(squares[i] * (1 + relative));
+    /* REAL_MIN covers what a square loses below it. */
+    for (ptrdiff_t i = 0; i < count; i++) upper[i] = (real)(squares[i] * (1 + relative) + REAL_MIN);
     for (ptrdiff_t i = 0; i < count; i += LANES) {
         /* The arrays have room for a whole vector; what lies behind `count` holds old labels. */
         const unsigned within = i + LANES <= count ? all : (1u << (count - i)) - 1;
