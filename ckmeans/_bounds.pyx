@@ -519,9 +519,9 @@ cdef class Sweep:
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
     cdef object kept, rounded_panel, room_of_run
-    cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
-    cdef object expected              # those that moves are measured to
-    cdef const double* expected_at    # their place: each view of them is an object of its own
+    cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
+    cdef const double[:, ::1] at      # which are these
+    cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
     cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] reference_view, origin
@@ -557,7 +557,7 @@ cdef class Sweep:
         p.pairs = (p.d + 1) // 2
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
-        self.memory = self.bounds_at = None
+        self.memory = None
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.converted = rows_of(CONVERTED, p.d)
         p.gathered = rows_of(GATHERED if self.single else GATHERED_DOUBLE, p.d)
@@ -580,7 +580,7 @@ cdef class Sweep:
         cdef Py_ssize_t first
         if self.memory is None:
             self.take_memory()
-        self.bounds_at, self.slack, self.rounded = None, None, False
+        self.bounded, self.slack, self.rounded = False, None, False
         self.labels = self.label_view = None
         self.plan.labels = NULL
         first = self.plan.upper - <char*> &self.memory[0]
@@ -628,8 +628,8 @@ cdef class Sweep:
             self.residues = None
             self.gap = None
             p.k = k
-        self.at = self.bounds_at = self.expected = self.slack = None
-        self.expected_at = NULL
+        self.at = self.expected = self.slack = None
+        self.bounded = False
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
@@ -681,7 +681,8 @@ cdef class Sweep:
             mode = C_PLAIN
         elif mode >= C_BOUND:
             self.rounded = False
-        if mode == C_FILTER and self.expected_at != &centroids[0, 0]:
+        if mode == C_FILTER and (
+                self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
             self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
@@ -699,8 +700,7 @@ cdef class Sweep:
             self.gap[:] = 0.0    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
-        self.at, self.expected, self.expected_at = centroids, None, NULL
-        self.bounds_at = None if mode < C_BOUND else centroids
+        self.at, self.expected, self.bounded = centroids, None, mode >= C_BOUND
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
 
@@ -720,7 +720,7 @@ cdef class Sweep:
         cdef int panel
         cdef double whole, lost, share
         cdef const double* drift
-        if self.bounds_at is not None and self.slack is None:
+        if self.bounded and self.slack is None:
             if self.single:
                 self.slack = slack_of(<float*> p.upper, <float*> p.lower, p.n)
             else:
@@ -728,7 +728,7 @@ cdef class Sweep:
         if self.slack is None:
             return None
         self.measure_moves(centroids)
-        self.expected, self.expected_at = centroids, &centroids[0, 0]
+        self.expected = centroids
         drift = &self.moves[0, 0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
         lost = lost_by(self.slack, p.labels, p.n, drift, self.farthest)
@@ -1228,11 +1228,6 @@ cdef class Sweep:
         self.plan.row_scale = 0.0
 
     @property
-    def bounded(self):
-        """Whether the bounds belong to the centroids of the last assignment."""
-        return self.bounds_at is not None
-
-    @property
     def sort_cost(self):
         """Comparisons that take as long as sorting a row and gathering it."""
         return self.plan.sort_cost
@@ -1243,7 +1238,7 @@ cdef class Sweep:
 
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say."""
-        if self.bounds_at is None:
+        if not self.bounded:
             return
         if self.single:
             (<float*> self.plan.upper)[row] = float("inf")

@@ -507,10 +507,10 @@ cdef class CsrSweep:
     cdef Pass one                     # over the segments
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums, mass, unused
-    cdef object weight, centroids
-    cdef object at, bounds_at         # centroids of the last assignment, and of the bounds
-    cdef object expected              # those that moves are measured to
-    cdef const double* expected_at    # their place: each view of them is an object of its own
+    cdef object weight
+    cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
+    cdef const double[:, ::1] centroid_view    # which are these
+    cdef const double[:, ::1] expected    # those that moves are measured to, before that
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
@@ -518,7 +518,6 @@ cdef class CsrSweep:
     cdef int mode
     cdef Py_ssize_t k
     cdef const double[::1] weight_view
-    cdef const double[:, ::1] centroid_view
     cdef int32_t[::1] label_view, before_view, nonzero, counts
     cdef int64_t[::1] listed          # (k,) where a centroid's non-zeros begin in the list, or -1
     cdef float[::1] upper, lower, drift, half_gap
@@ -560,35 +559,35 @@ cdef class CsrSweep:
             self.comparisons = np.zeros(self.n_segments, np.intp)
             self.scratches = []
             self.k = k
-        self.at = self.bounds_at = self.expected = self.slack = None
-        self.expected_at = NULL
+        self.centroid_view = self.expected = self.slack = None
+        self.bounded = False
 
     cdef void* packed(self) noexcept nogil:
         return <void*> (<uintptr_t> (&self.panel[0] + 63) // 64 * 64)
 
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
-        self.mode, self.centroids, self.centroid_view = mode, centroids, centroids
-        if mode == C_FILTER and self.expected_at != &centroids[0, 0]:
+        if mode == C_FILTER and (
+                self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
             self.measure_moves(centroids)
+        self.mode, self.centroid_view, self.expected = mode, centroids, None
+        self.bounded = mode > C_PLAIN
+        if mode == C_BOUND:
+            self.slack = None    # that of these bounds is to come
         with nogil:
             sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
                         &self.counts[0])
             self.list_nonzeros()
-        self.at, self.expected, self.expected_at = centroids, None, NULL
-        self.bounds_at = None if mode <= C_PLAIN else centroids
-        if mode == C_BOUND:
-            self.slack = None    # that of these bounds is to come
 
     def expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
         these centroids: that of its slack which a row loses. None if none were set in this run."""
-        if self.bounds_at is not None and self.slack is None:
+        if self.bounded and self.slack is None:
             self.slack = slack_of(&self.upper[0], &self.lower[0], self.rows.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
-        self.expected, self.expected_at = centroids, &centroids[0, 0]
+        self.expected = centroids
         return lost_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
                        self.drifts.largest_drift)
 
@@ -608,7 +607,7 @@ cdef class CsrSweep:
     cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
         """How far each centroid moved since the last assignment, rounded up."""
         cdef Py_ssize_t j, f, d = self.rows.d
-        cdef const double[:, ::1] before = self.at
+        cdef const double[:, ::1] before = self.centroid_view
         cdef double outward = (1 + (d + 16) * 2.3e-16) * (1 + 2.4e-7), total
         with nogil:
             for j in range(self.k):
@@ -807,15 +806,10 @@ cdef class CsrSweep:
                     memcpy(&out[j, 0], &centroids[j, 0], d * sizeof(double))
         return means, n_empty
 
-    @property
-    def bounded(self):
-        """Whether the bounds belong to the centroids of the last assignment."""
-        return self.bounds_at is not None
-
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say, and take the label that
         it was given for the one before."""
         self.before_view[row] = self.label_view[row]
-        if self.bounds_at is not None:
+        if self.bounded:
             self.upper[row] = float("inf")
             self.lower[row] = 0

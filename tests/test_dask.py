@@ -335,6 +335,8 @@ def test_bisecting_labels_come_as_chunks():
     assert isinstance(lazy, da.Array) and lazy.dtype == np.int32
     np.testing.assert_array_equal(lazy.compute(), model.labels_)
     assert isinstance(model.transform(chunked(X)), da.Array)
+    with pytest.raises(ValueError, match="3 features, but BisectingKMeans is expecting 4"):
+        model.predict(chunked(X[:, :3]))
 
 
 # Worker processes
