@@ -33,6 +33,7 @@ class Csr:
         weight: NDArray[np.float64] | None,
         x: NDArray[np.float64],
     ) -> bool: ...
+    def adds_exactly(self) -> bool: ...
     def own_squares(
         self,
         first: int,

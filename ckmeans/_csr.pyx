@@ -11,7 +11,7 @@ Squared distances are sums of (x - c)^2 over the columns of a row, and what is l
 where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
 """
 cimport cython
-from libc.math cimport INFINITY, sqrt
+from libc.math cimport INFINITY, frexp, ldexp, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -20,8 +20,8 @@ import numpy as np
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
-    sparse_error, sparse_measure, sparse_move, sparse_nearest, sparse_own_squares, sparse_pack,
-    sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
+    sparse_error, sparse_measure, sparse_move, sparse_multiples, sparse_nearest,
+    sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport lost_by, slack_of
@@ -140,6 +140,19 @@ cdef double plain_norm2(const double* c, Py_ssize_t d) noexcept nogil:
     for f in range(d):
         total += c[f] * c[f]
     return total
+
+
+cdef double square_apart(const double* a, const double* b, Py_ssize_t d) noexcept nogil:
+    """|a - b|^2, by sums that do not wait for each other."""
+    cdef Py_ssize_t f, i
+    cdef double[4] sums
+    sums[0] = sums[1] = sums[2] = sums[3] = 0.0
+    for f in range(0, d - 3, 4):
+        for i in range(4):
+            sums[i] += (a[f + i] - b[f + i]) * (a[f + i] - b[f + i])
+    for f in range(d // 4 * 4, d):
+        sums[0] += (a[f] - b[f]) * (a[f] - b[f])
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
 cdef double square_in_order(const Row* x, const double* c, Py_ssize_t d) noexcept nogil:
@@ -267,6 +280,21 @@ cdef class Csr:
                 if not equal:
                     break
         return equal
+
+    def adds_exactly(self):
+        """Whether sums of rows in float64 have the same bits in any order, since nothing of them is
+        rounded: all values are multiples of a unit, of which no sum has more than 2^51. So are
+        counts, and float32 unless some are tiny."""
+        cdef double total = self.n * 1e-150    # for lengths whose squares underflow
+        cdef Py_ssize_t i
+        cdef int exponent
+        cdef bint exact
+        for i in range(self.n):    # as much as all values of a column
+            total += self.norms[i]
+        frexp(1.001 * total, &exponent)
+        with nogil:    # the last bit of such numbers is the unit
+            exact = sparse_multiples(&self.c, ldexp(3.0, exponent))
+        return exact
 
     def own_squares(
         self,
@@ -546,7 +574,7 @@ cdef class CsrSweep:
         self.labels = np.full(n, -1, np.int32) if labels is None else labels
         self.before = np.full(n, -1, np.int32)
         self.label_view, self.before_view = self.labels, self.before
-        self.totals = zeroed((k, d + 2))
+        self.totals = fresh((k, d + 2))    # the first rows are added to them anew
         self.total_view = self.totals
         if k != self.k:
             self.panel = zeroed(sparse_packed_size(k, d) + 64, np.uint8)
@@ -606,15 +634,12 @@ cdef class CsrSweep:
 
     cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
         """How far each centroid moved since the last assignment, rounded up."""
-        cdef Py_ssize_t j, f, d = self.rows.d
+        cdef Py_ssize_t j, d = self.rows.d
         cdef const double[:, ::1] before = self.centroid_view
         cdef double outward = (1 + (d + 16) * 2.3e-16) * (1 + 2.4e-7), total
         with nogil:
             for j in range(self.k):
-                total = 0.0
-                for f in range(d):
-                    total += ((centroids[j, f] - before[j, f])
-                              * (centroids[j, f] - before[j, f]))
+                total = square_apart(&centroids[j, 0], &before[j, 0], d)
                 self.drift[j] = <float> (sqrt(total) * outward + (1.2e-38 if total > 0 else 0.0))
         falling = -np.sort(-np.asarray(self.drift))
         self.drifts.largest_drift = falling[0]
@@ -794,12 +819,14 @@ cdef class CsrSweep:
         cdef double mass
         means = fresh((self.k, d))
         cdef double[:, ::1] out = means
+        cdef const double* sums
+        cdef double* mean
         with nogil:
             for j in range(self.k):
-                mass = self.total_view[j, d]
+                mass, sums, mean = self.total_view[j, d], &self.total_view[j, 0], &out[j, 0]
                 if mass > 0:
                     for f in range(d):
-                        out[j, f] = self.total_view[j, f] / mass
+                        mean[f] = sums[f] / mass
                 else:
                     n_empty += 1
                     memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))

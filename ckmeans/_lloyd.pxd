@@ -228,6 +228,7 @@ cdef void add_products(
     const void* values, double* products,
 ) noexcept nogil
 
+cdef bint sparse_multiples(const ckm_csr* X, double shift) noexcept nogil
 cdef void sparse_move(
     const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
     const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,

@@ -177,6 +177,7 @@ cdef extern from "_tiles/tiles.h" nogil:
                             int64_t* begins, int32_t* rows, void* values)
     void ckm_add_products(const ckm_csr* X, Py_ssize_t point, const int64_t* begins,
                           const int32_t* rows, const void* values, double* products)
+    int ckm_sparse_multiples(const ckm_csr* X, double shift)
     void ckm_sparse_move(const ckm_csr* X, Py_ssize_t d, const double* weight,
                          const int32_t* before, const int32_t* after, Py_ssize_t first,
                          Py_ssize_t last, double* totals)
@@ -608,6 +609,10 @@ cdef void add_products(
     const void* values, double* products,
 ) noexcept nogil:
     ckm_add_products(X, point, begins, rows, values, products)
+
+
+cdef bint sparse_multiples(const ckm_csr* X, double shift) noexcept nogil:
+    return ckm_sparse_multiples(X, shift)
 
 
 cdef void sparse_move(

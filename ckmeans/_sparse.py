@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -366,6 +367,11 @@ class SparseProblem(Problem):
     rows: Any
     sweep: Any
 
+    @cached_property
+    def exact(self) -> bool:
+        """Whether moves between sums leave nothing in them that is not of their rows."""
+        return self.weight is None and bool(self.rows.csr.adds_exactly())
+
     def _prepare(self) -> None:
         self.reference = self.rows.middle()
         self.sweep = CsrSweep(self.rows.csr, self.weight, self.prune is not False)
@@ -395,7 +401,7 @@ class SparseProblem(Problem):
         if self.owed:
             # Anew: weighted rows, as a large weight that leaves a sum would take the small ones'
             # digits with it; and where that is less to do.
-            self._add_up(anew=self.weight is not None or 5 * self.changed > 2 * self.rows.n)
+            self._add_up(anew=self.weight is not None or 2 * self.changed > self.rows.n)
 
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)
@@ -423,7 +429,8 @@ class SparseProblem(Problem):
 
     def rebuilt(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The means added anew, without what moves between sums have left in them."""
-        self._add_up(anew=True)
+        if not self.exact:
+            self._add_up(anew=True)
         means = self.means(centroids)[0]
         if np.array_equal(means, centroids):
             return centroids, self.measured()

@@ -288,6 +288,40 @@ def test_what_is_returned_before_the_fixed_point(weighted, max_iter):
     assert np.array_equal(result.sizes, np.bincount(result.labels, minlength=25))
 
 
+@pytest.mark.parametrize(
+    "dtype, unit, least, other, exact",
+    [
+        (np.float64, 1.0, 1, -0.0, True),  # counts
+        (np.float64, 2.0**-40, 2**40, 0, True),  # 1000 values from 1 to 2 come to less than 2^11
+        (np.float64, -(2.0**-40), 2**40, 0, True),
+        (np.float64, 2.0**-41, 2**41, 0, False),
+        (np.float64, 2.0**-50, 2**50, 0, False),
+        (np.float64, 2.0**-600, 1, 0, False),  # squares of such values underflow
+        (np.float32, 2.0**-23, 2**23, 0, True),
+        (np.float32, 2.0**-120, 1, 0, True),
+        (np.float32, 2.0**-60, 1, 1, False),
+    ],
+)
+def test_sums_are_known_to_be_exact(dtype, unit, least, other, exact):
+    """Then moves leave the very sums that are added anew; else they are not taken for it."""
+    rng = np.random.default_rng(5)
+    X = np.zeros((1000, 3))
+    X[:, 1:] = (least + rng.integers(1, 1000, (1000, 2))) * unit
+    X[0, 0] = other
+    rows = SparseRows(sparse.csr_array(X.astype(dtype)))
+    rows.look(np.inf, 1)
+    assert rows.csr.adds_exactly() == exact
+    sweep = CsrSweep(rows.csr, None, False)
+    sweep.begin(3)
+    for turn in range(30):
+        sweep.labels[:] = rng.integers(3, size=1000)
+        sweep.move(0, 3, turn == 0)
+        sweep.moved()
+    moved = sweep.totals[:, :-1].copy()
+    sweep.move(0, 3, True)
+    assert not exact or moved.tobytes() == sweep.totals[:, :-1].tobytes()
+
+
 def test_stored_zeros_do_not_hide_duplicates():
     """A row's distance from its equal is exactly 0, whatever zeros either of them stores: so that
     no row is drawn for a centroid twice."""

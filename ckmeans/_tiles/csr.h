@@ -6,14 +6,14 @@
  * d = 20k rows are added in 0.6 times the time, and measured in half. Fetched to L1, all at once,
  * they take as long as before. */
 
-#define FETCHED 400 /* elements */
+#define FETCHED 400 /* elements: how far ahead, where rows are taken in order */
 
-/* The elements of some rows ahead: the CPU does not follow two streams that other loads interrupt
- * (-30 %). */
-INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, int double_values)
+/* The elements that lie so much further than a row's: the CPU does not follow two streams that
+ * other loads interrupt (-30 %). */
+INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, ptrdiff_t further, int double_values)
 {
     const ptrdiff_t size = double_values ? sizeof(double) : sizeof(float);
-    const ptrdiff_t first = X->starts[row] + FETCHED, last = X->starts[row + 1] + FETCHED;
+    const ptrdiff_t first = X->starts[row] + further, last = X->starts[row + 1] + further;
     for (ptrdiff_t b = first * size; b < last * size; b += 64)
         prefetch((uintptr_t)X->values + (uintptr_t)b);
     for (ptrdiff_t b = first * 4; b < last * 4; b += 64)
@@ -83,6 +83,27 @@ INLINE void measure_four(const ckm_csr *X, ptrdiff_t row, ptrdiff_t last, int do
     }
 }
 
+#define CHECKED 1024 /* elements, without a branch: in vectors */
+
+INLINE int are_multiples(const ckm_csr *X, int double_values, double shift)
+{
+    const ptrdiff_t end = X->starts[X->n];
+    uint64_t rounded = 0;
+    for (ptrdiff_t first = 0; first < end && !rounded; first += CHECKED)
+        for (ptrdiff_t t = first; t < smaller(first + CHECKED, end); t++) {
+            const double x = element(X, t, double_values), y = x + shift - shift;
+            uint64_t a, b;
+            memcpy(&a, &x, sizeof x), memcpy(&b, &y, sizeof y);
+            rounded |= (a ^ b) << 1; /* but for the sign of zero */
+        }
+    return !rounded;
+}
+
+int ckm_sparse_multiples(const ckm_csr *X, double shift)
+{
+    return X->double_values ? are_multiples(X, 1, shift) : are_multiples(X, 0, shift);
+}
+
 /* Rows that change from one cluster to another, of those first..last-1; -1 is none. */
 typedef struct {
     const int32_t *before, *after; /* NULL before: none */
@@ -112,15 +133,19 @@ INLINE void add_row(const ckm_csr *X, ptrdiff_t row, int double_values, double w
     totals[d] += w;
 }
 
+#define MOVED_AHEAD 4 /* moved rows whose elements are on their way, wherever these lie */
+
 INLINE void move_rows(const ckm_csr *X, int double_values, const double *weight, const moves *m,
                       ptrdiff_t d, double *totals)
 {
     const int32_t *const sides[2] = {m->after, m->before};
     const ptrdiff_t stride = d + 2;
-    ptrdiff_t next;
-    for (ptrdiff_t row = next_moved(m, 0); row < m->n; row = next) {
-        next = next_moved(m, row + 1);
-        fetch_elements(X, row, double_values);
+    ptrdiff_t rows[MOVED_AHEAD + 1], last = -1; /* in turn; m->n: there is no other */
+    for (int i = 0; i <= MOVED_AHEAD; i++) rows[i] = last = next_moved(m, last + 1);
+    for (ptrdiff_t now = 0; rows[now] < m->n; now = (now + 1) % (MOVED_AHEAD + 1)) {
+        const ptrdiff_t row = rows[now], next = rows[(now + 1) % (MOVED_AHEAD + 1)];
+        rows[now] = last = next_moved(m, last + 1);
+        if (last < m->n) fetch_elements(X, last, 0, double_values);
         for (int side = 0; side < 2; side++) {
             const double w = weight ? weight[row] : 1;
             const ptrdiff_t ahead = next < m->n ? cluster_within(m, sides[side], next) : -1;

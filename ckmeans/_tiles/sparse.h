@@ -63,17 +63,16 @@ static size_t NAME(sparse_packed_bytes)(ptrdiff_t k, ptrdiff_t d)
 
 INLINE int32_t NAME(rounded_to_integer)(double x) { return (int32_t)(x + (x < 0 ? -0.5 : 0.5)); }
 
-/* Columns f..f+n-1 of two centroids side by side; NULL is no centroid: zeros. */
+/* n columns of two centroids side by side. */
 INLINE void NAME(sparse_pack_pair)(const double *one, const double *other, ptrdiff_t n,
                                    double per_step, int32_t *to, ptrdiff_t width)
 {
-    int32_t a[SPARSE_COLUMNS] = {0}, b[SPARSE_COLUMNS] = {0};
-    for (ptrdiff_t f = 0; one && f < n; f++) a[f] = NAME(rounded_to_integer)(one[f] * per_step);
-    for (ptrdiff_t f = 0; other && f < n; f++) b[f] = NAME(rounded_to_integer)(other[f] * per_step);
+    int16_t pairs[2 * SPARSE_COLUMNS];
     for (ptrdiff_t f = 0; f < n; f++) {
-        const int16_t pair[2] = {(int16_t)a[f], (int16_t)b[f]};
-        memcpy(to + f * width, pair, sizeof pair);
+        pairs[2 * f] = (int16_t)NAME(rounded_to_integer)(one[f] * per_step);
+        pairs[2 * f + 1] = (int16_t)NAME(rounded_to_integer)(other[f] * per_step);
     }
+    for (ptrdiff_t f = 0; f < n; f++) memcpy(to + f * width, pairs + 2 * f, sizeof *to);
 }
 
 /* Which centroid of a panel stands at a place of a column's integers. */
@@ -110,12 +109,13 @@ static void NAME(sparse_pack)(const double *centroids, ptrdiff_t k, ptrdiff_t d,
     for (ptrdiff_t first = 0; first < p->stride; first += end, panel += d * width)
         for (ptrdiff_t f = 0; f < d; f += SPARSE_COLUMNS)
             for (ptrdiff_t i = 0; i < width; i++) {
-                const double *pair[2] = {NULL, NULL};
+                static const double none[SPARSE_COLUMNS] = {0};
+                const double *pair[2] = {none, none};
                 for (int half = 0; half < 2; half++) {
                     const ptrdiff_t j = NAME(sparse_centroid_at)(2 * i + half);
                     if (j < end && first + j < k) pair[half] = centroids + (first + j) * d + f;
                 }
-                if (pair[0] || pair[1])
+                if (pair[0] != none || pair[1] != none)
                     NAME(sparse_pack_pair)(pair[0], pair[1], smaller(SPARSE_COLUMNS, d - f),
                                            1 / p->step, panel + f * width + i, width);
             }
@@ -374,7 +374,7 @@ INLINE void NAME(shared_of_row)(const ckm_csr *X, ptrdiff_t row, int double_valu
                                 const int32_t *places, const double *panel, double *products)
 {
     vec sums[SPARSE_VECTORS];
-    fetch_elements(X, row, double_values);
+    fetch_elements(X, row, FETCHED, double_values);
     EACH(p, SPARSE_VECTORS) sums[p] = V_SET1(0);
     for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++) {
         const double *at = panel + (ptrdiff_t)places[X->columns[t]] * CKM_SPARSE_WIDTH;

@@ -223,6 +223,9 @@ typedef struct {
 void ckm_sparse_measure(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, double *norms2,
                         double *norms, int16_t *integers);
 
+/* Whether no value is rounded in a sum with `shift`, which is larger than all of them. */
+int ckm_sparse_multiples(const ckm_csr *X, double shift);
+
 /* Centroids (k, d) for ckm_sparse_nearest; the caller owns the buffer, aligned to 64 bytes and
  * filled with zeros before it is used for the first time. Also their squared lengths norms2 (k,),
  * and how many coordinates of each are not zero: counts (k,). */
