@@ -35,7 +35,7 @@ static void NAME(round_rows)(const real *X, ptrdiff_t row_step, ptrdiff_t column
         if (m - i >= at_least)
             NAME(load_full_tile)(tile.x, X + i * row_step, &by, d);
         else
-            NAME(load_short_tile)(&tile, X + i * row_step, &by, NULL, smaller(m - i, TILE), d);
+            NAME(load_short_tile)(&tile, X + i * row_step, &by, smaller(m - i, TILE), d);
         NAME(shift_tile)(&tile, origin, d, 1);
         NAME(round_columns)(q, lost2, tile.x, s, d, 0);
         for (int v = 0; v < VECTORS; v++) {
