@@ -24,7 +24,7 @@ from ckmeans._lloyd cimport (
     sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
-from ckmeans._slack cimport lost_by, slack_of
+from ckmeans._slack cimport open_by, slack_of
 from ckmeans._threads cimport (
     Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -609,14 +609,14 @@ cdef class CsrSweep:
 
     def expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
-        these centroids: that of its slack which a row loses. None if none were set in this run."""
+        these centroids; None if none were set in this run."""
         if self.bounded and self.slack is None:
             self.slack = slack_of(&self.upper[0], &self.lower[0], self.rows.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
-        return lost_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
+        return open_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
                        self.drifts.largest_drift)
 
     cdef void list_nonzeros(self) noexcept nogil:

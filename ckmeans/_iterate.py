@@ -24,8 +24,8 @@ GAPS_TO = 8
 # From then on the slack of some rows says what it would leave.
 SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.0225, 1 / 2700, 0.1
 # A filter that leaves more of the comparisons costs more than it saves: most of them where a row
-# has many, less where moving its bounds (32 operations' worth) and gathering it (40) cost as much
-# as comparing it: half at d = 3, k = 16, and a fifth at d = 2, k = 10.
+# has many, less where moving its bounds costs as much (32 operations). To gather a row that bounds
+# leave open counts as comparisons; one that integers leave undecided takes 40 operations more.
 WORTHWHILE, FILTERING, GATHERING = 0.9, 32, 40
 RESUMED = 0.9  # of that: below, bounds are set again where integers have to make room for them
 # Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
@@ -277,7 +277,7 @@ class Problem:
         if self._screens(k):
             instead = k * ((self.rows.d + 1) // 2 + 1) * 4 / self.rows.dtype.itemsize
             instead += 2 * self.undecided * (operations + GATHERING)
-        return max(0.0, min(WORTHWHILE, (instead - FILTERING) / (operations + GATHERING)))
+        return max(0.0, min(WORTHWHILE, (instead - FILTERING) / operations))
 
     def _screens(self, k: int) -> bool:
         """Whether assignments without bounds are made by integers."""

@@ -1,6 +1,7 @@
 # Slack: by how much the bounds of a row lie apart. Moves of the centroids use it up.
 import numpy as np
 
+from libc.math cimport floor
 from libc.stdint cimport int32_t
 
 from ckmeans._lloyd cimport real
@@ -19,16 +20,17 @@ cdef inline slack_of(const real* upper, const real* lower, Py_ssize_t n):
     return slack
 
 
-cdef inline double lost_by(
+cdef inline double open_by(
     const double[::1] slack, const int32_t* labels, Py_ssize_t n, const real* drift, double other,
 ) noexcept nogil:
-    """The share of its slack, at most all, that a row loses as its own centroid drifts, unless
-    NULL, and the others do by `other` at most."""
+    """The share of the rows that an iteration opens, if in each their own centroid drifts, unless
+    NULL, and the others do by `other` at most: a row is open every 1 + floor(slack / loss)."""
     cdef Py_ssize_t i, m = slack.shape[0]
     cdef double total = 0.0, lost
     for i in range(m):
         lost = other
         if drift != NULL:
             lost += drift[labels[i * n // m]]
-        total += lost / slack[i] if slack[i] > lost else 1.0
+        if lost > 0:
+            total += 1.0 / (1.0 + floor(max(slack[i], 0.0) / lost))
     return total / m

@@ -477,21 +477,21 @@ def test_integers_stay_once_rows_are_settled(level, integers_for_all):
     np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
 
 
-def slack_lost(X, centroids, moves, other, own):
-    """Mean share of the gap between the two nearest centroids that a move takes."""
+def share_open(X, centroids, moves, other, own):
+    """Of the rows, those in which moves have used up the gap between the two nearest centroids."""
     distances = np.sort(np.linalg.norm(X[:, None] - centroids, axis=2), axis=1)
     lost = other + own * moves[oracle.nearest(X, centroids)]
-    return np.minimum(1, lost / (distances[:, 1] - distances[:, 0])).mean()
+    return (1 / (1 + (distances[:, 1] - distances[:, 0]) // lost)).mean()
 
 
 def share_by_slack(X, centroids, moves):
     """Of all comparisons, what the filter leaves without panels, and with the panel that pays."""
     falling = np.sort(moves)[::-1]
-    whole = least = slack_lost(X, centroids, moves, falling[0], 1)
+    whole = least = share_open(X, centroids, moves, falling[0], 1)
     for size in (32, 16, 8, 4, 2):
         if size / 64 < whole:
-            lost = slack_lost(X, centroids, moves, falling[size], 0)
-            least = min(least, (1 - lost) * size / 64 + lost)
+            full = share_open(X, centroids, moves, falling[size], 0)
+            least = min(least, (1 - full) * size / 64 + full)
     return whole, least
 
 
