@@ -713,8 +713,8 @@ cdef class Sweep:
         them it gets its slack back, which lasts for slack / move iterations. Compared with a panel
         of those that moved farthest it loses only what the others moved, but is open again in the
         next iteration. So a panel pays if it costs less than the share of the iterations in which
-        a row is open otherwise, of all comparisons: at d = 16, k = 64 iterations with bounds take 0.4 of
-        the time without panels; at d = 64, k = 1000, 2.5 times.
+        a row is open otherwise, of all comparisons: at d = 16, k = 64 iterations with bounds take
+        0.4 of the time without panels; at d = 64, k = 1000, 2.5 times.
         """
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size

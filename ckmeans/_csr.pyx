@@ -21,7 +21,8 @@ from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
     CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, filter_rows, list_by_column,
     sparse_error, sparse_measure, sparse_move, sparse_multiples, sparse_nearest,
-    sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores, sparse_shared, sparse_squares,
+    sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores, sparse_shared,
+    sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport open_by, slack_of
