@@ -11,7 +11,7 @@ Squared distances are sums of (x - c)^2 over the columns of a row, and what is l
 where a row is a centroid, unlike |x|^2 - 2 x.c + |c|^2.
 """
 cimport cython
-from libc.math cimport INFINITY, frexp, ldexp, sqrt
+from libc.math cimport INFINITY, frexp, isfinite, ldexp, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -292,6 +292,8 @@ cdef class Csr:
         cdef bint exact
         for i in range(self.n):    # as much as all values of a column
             total += self.norms[i]
+        if not isfinite(total):
+            return False
         frexp(1.001 * total, &exponent)
         with nogil:    # the last bit of such numbers is the unit
             exact = sparse_multiples(&self.c, ldexp(3.0, exponent))

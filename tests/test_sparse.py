@@ -301,6 +301,7 @@ def test_what_is_returned_before_the_fixed_point(weighted, max_iter):
         (np.float32, 2.0**-23, 2**23, 0, True),
         (np.float32, 2.0**-120, 1, 0, True),
         (np.float32, 2.0**-60, 1, 1, False),
+        (np.float64, 2.0**510, 2**3, 0, False),  # lengths beyond the range
     ],
 )
 def test_sums_are_known_to_be_exact(dtype, unit, least, other, exact):
