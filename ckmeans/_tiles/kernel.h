@@ -458,14 +458,14 @@ INLINE void NAME(give)(const answers *to, ptrdiff_t first, ptrdiff_t n, const in
  * undecided. */
 static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdiff_t first,
                                         ptrdiff_t m, const packed_centroids *p, const answers *to,
-                                        int32_t *undecided, ptrdiff_t n_undecided)
+                                        int32_t *undecided, ptrdiff_t n_undecided,
+                                        tile_state *tile)
 {
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
     const steps packed_steps = {p->d, 1, NULL};
     /* Rows that narrow.h reads in place are followed by as many. */
     const ptrdiff_t at_least = NAME(is_loose)(given, p->d) ? TILE + CHUNK : TILE;
     int direct_pays = 1;
-    tile_state tile;
 
     for (ptrdiff_t i = first; i < m; i += TILE) {
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
@@ -488,17 +488,17 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
         /* Who works through X in blocks of m rows compares the next labels first (-2 % at d = 3). */
         for (ptrdiff_t r = 0; r < TILE; r += 16)
             prefetch_near((uintptr_t)(to->labels + i) + (size_t)(m + r) * sizeof *to->labels);
-        score_expanded(&tile, rows, by, left, p);
+        score_expanded(tile, rows, by, left, p);
         int open = to->upper2
-                       ? NAME(certified_bounds)(&tile, p, EXPANDED, labels, least, upper, lower)
-                       : NAME(certified_labels)(&tile, p, labels);
+                       ? NAME(certified_bounds)(tile, p, EXPANDED, labels, least, upper, lower)
+                       : NAME(certified_labels)(tile, p, labels);
         if (open > TILE / 2 && direct_pays) {
             const int before = open;
-            NAME(score_direct)(&tile, rows, by, left, p);
-            open = NAME(certified_bounds)(&tile, p, DIRECT, labels, least, upper, lower);
+            NAME(score_direct)(tile, rows, by, left, p);
+            open = NAME(certified_bounds)(tile, p, DIRECT, labels, least, upper, lower);
             direct_pays = open <= before / 2;
         } else if (open && !to->upper2) {
-            NAME(certified_bounds)(&tile, p, EXPANDED, labels, least, upper, lower);
+            NAME(certified_bounds)(tile, p, EXPANDED, labels, least, upper, lower);
         }
         if (open)
             n_undecided = NAME(append_undecided)(undecided, n_undecided, i, n, upper, lower);
@@ -516,17 +516,17 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
  * are. */
 static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdiff_t m,
                                            const packed_centroids *p, const answers *to,
-                                           int32_t *undecided, ptrdiff_t *n_undecided)
+                                           int32_t *undecided, ptrdiff_t *n_undecided,
+                                           tile_state *tile)
 {
     ptrdiff_t i = 0;
-    tile_state tile;
 
     for (; i < m && *n_undecided <= TILE / 2 + i / 4; i += TILE) {
         const ptrdiff_t n = m - i < TILE ? m - i : TILE;
         int32_t labels[TILE];
         real least[TILE], upper[TILE], lower[TILE];
-        NAME(score_screened)(&tile, X + i * by->row, by, m - i, p);
-        if (NAME(certified_bounds)(&tile, p, SCREENED, labels, least, upper, lower))
+        NAME(score_screened)(tile, X + i * by->row, by, m - i, p);
+        if (NAME(certified_bounds)(tile, p, SCREENED, labels, least, upper, lower))
             *n_undecided = NAME(append_undecided)(undecided, *n_undecided, i, n, upper, lower);
         NAME(give)(to, i, n, labels, least, upper, lower);
     }
@@ -542,12 +542,11 @@ static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdi
  * are undecided by the first scores, too few for each tile to be scored again.) */
 static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, const steps *by,
                                const packed_centroids *p, const answers *to, int32_t *undecided,
-                               ptrdiff_t count)
+                               ptrdiff_t count, tile_state *tile)
 {
     int32_t labels[TILE], rows[TILE];
     real least[TILE], upper[TILE], lower[TILE];
     const steps some = {by->row, by->column, rows};
-    tile_state tile;
     ptrdiff_t left = 0, done = 0, n = TILE;
 
     for (int pays = 1; pays && done + VECTORS < count; done += n) {
@@ -557,8 +556,8 @@ static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, c
             const int32_t at = undecided[done + i];
             rows[i] = by->listed ? by->listed[at] : at;
         }
-        score(&tile, X, &some, n, p);
-        NAME(certified_bounds)(&tile, p, scored, labels, least, upper, lower);
+        score(tile, X, &some, n, p);
+        NAME(certified_bounds)(tile, p, scored, labels, least, upper, lower);
         for (ptrdiff_t i = 0; i < n; i++) {
             const int32_t at = undecided[done + i];
             NAME(give)(to, at, 1, labels + i, least + i, upper + i, lower + i);
@@ -579,16 +578,18 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
     const steps by = {row_step, column_step, listed};
     const answers to = {labels, least2, upper2, lower2};
     ptrdiff_t first = 0, n_undecided = 0;
+    tile_state tile; /* one for all, as threads may have small stacks */
 #if SCREENS
     if (p->screen_at) {
-        first = NAME(nearest_by_integers)(X, &by, m, p, &to, undecided, &n_undecided);
+        first = NAME(nearest_by_integers)(X, &by, m, p, &to, undecided, &n_undecided, &tile);
         if (p->d <= BLOCK_COLUMNS)
             n_undecided = NAME(rescore)(NAME(score_tile), EXPANDED, X, &by, p, &to, undecided,
-                                        n_undecided);
+                                        n_undecided, &tile);
     }
 #endif
-    n_undecided = NAME(nearest_by_reals)(X, &by, first, m, p, &to, undecided, n_undecided);
-    return NAME(rescore)(NAME(score_direct), DIRECT, X, &by, p, &to, undecided, n_undecided);
+    n_undecided = NAME(nearest_by_reals)(X, &by, first, m, p, &to, undecided, n_undecided, &tile);
+    return NAME(rescore)(NAME(score_direct), DIRECT, X, &by, p, &to, undecided, n_undecided,
+                         &tile);
 }
 
 #include "distances.h"
