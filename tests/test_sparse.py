@@ -548,6 +548,15 @@ def spherical(X, start, max_iter=300):
     return centroids, labels
 
 
+def test_a_bad_value_before_a_column_that_is_not_there():
+    """The row of such a value is read for the message: it must not lead out of an array."""
+    X = sparse.csr_array(np.eye(3))
+    X.data, X.indices = np.array([np.nan, 1, 1, 1]), np.array([0, 2**30, 1, 2], np.int32)
+    X.indptr = np.array([0, 2, 3, 4], np.int32)
+    with pytest.raises(ValueError, match="X must have column indices between 0 and 2, got 1073741824"):
+        kmeans(X, 2)
+
+
 @pytest.mark.parametrize("form", ["dense", "float32", "sparse"])
 @pytest.mark.parametrize("k", [1, 4, 30])
 def test_cosine_is_spherical_kmeans(form, k):
