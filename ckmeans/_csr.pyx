@@ -98,8 +98,8 @@ cdef int64_t what_is_wrong(
     const value* values, const int32_t* columns, int64_t at, int64_t end, Py_ssize_t d,
     double limit, int* found,
 ) noexcept nogil:
-    """The same of one row, where `found` stays as it is if nothing is wrong. All of its columns come
-    first: the row of a value that cannot be is read for the message."""
+    """The same of one row, where `found` stays as it is if nothing is wrong. All of its columns
+    come first: the row of a value that cannot be is read for the message."""
     cdef int64_t t
     for t in range(at, end):
         if not 0 <= columns[t] < d:

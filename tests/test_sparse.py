@@ -553,7 +553,7 @@ def test_a_bad_value_before_a_column_that_is_not_there():
     X = sparse.csr_array(np.eye(3))
     X.data, X.indices = np.array([np.nan, 1, 1, 1]), np.array([0, 2**30, 1, 2], np.int32)
     X.indptr = np.array([0, 2, 3, 4], np.int32)
-    with pytest.raises(ValueError, match="X must have column indices between 0 and 2, got 1073741824"):
+    with pytest.raises(ValueError, match="column indices between 0 and 2, got 1073741824 in row 0"):
         kmeans(X, 2)
 
 
