@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-ROUNDS = 3
+ROUNDS = 7
 
 
 def texts(n=20_000, d=20_000, m=100, topics=20, seed=0):

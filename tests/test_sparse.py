@@ -324,6 +324,18 @@ def test_sums_are_known_to_be_exact(dtype, unit, least, other, exact):
     assert not exact or moved.tobytes() == sweep.totals[:, :-1].tobytes()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_centroids_are_means_added_anew(dtype):
+    """In the order of the rows: rows that came and went have left no trace in the sums."""
+    X = text_like(3000, 400, dtype=dtype)
+    X.data *= np.exp(np.random.default_rng(1).normal(size=len(X.data)) * 3).astype(dtype)
+    result = kmeans(X, 12, 0, init=X[:12].toarray())
+    assert result.converged and result.n_iter > 4
+    sums = np.zeros((12, 400))
+    np.add.at(sums, result.labels, X.toarray().astype(float))
+    assert np.array_equal(result.centroids, sums / result.sizes[:, None])
+
+
 def test_stored_zeros_do_not_hide_duplicates():
     """A row's distance from its equal is exactly 0, whatever zeros either of them stores: so that
     no row is drawn for a centroid twice."""
@@ -491,6 +503,15 @@ def test_one_column_is_solved_to_the_optimum(init):
     assert_same(kmeans(X, 3, 0, init=init), kmeans(X.toarray(), 3, 0, init=init))
 
 
+def test_a_bad_value_before_a_column_that_is_not_there():
+    """The row of such a value is read for the message: it must not lead out of an array."""
+    X = sparse.csr_array(np.eye(3))
+    X.data, X.indices = np.array([np.nan, 1, 1, 1]), np.array([0, 2**30, 1, 2], np.int32)
+    X.indptr = np.array([0, 2, 3, 4], np.int32)
+    with pytest.raises(ValueError, match="column indices between 0 and 2, got 1073741824 in row 0"):
+        kmeans(X, 2)
+
+
 def test_bad_input():
     X = text_like(30, 20, 4)
 
@@ -546,15 +567,6 @@ def spherical(X, start, max_iter=300):
         sums = np.array([X[labels == j].sum(axis=0) for j in range(len(start))])
         centroids = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return centroids, labels
-
-
-def test_a_bad_value_before_a_column_that_is_not_there():
-    """The row of such a value is read for the message: it must not lead out of an array."""
-    X = sparse.csr_array(np.eye(3))
-    X.data, X.indices = np.array([np.nan, 1, 1, 1]), np.array([0, 2**30, 1, 2], np.int32)
-    X.indptr = np.array([0, 2, 3, 4], np.int32)
-    with pytest.raises(ValueError, match="column indices between 0 and 2, got 1073741824 in row 0"):
-        kmeans(X, 2)
 
 
 @pytest.mark.parametrize("form", ["dense", "float32", "sparse"])
