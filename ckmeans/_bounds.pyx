@@ -519,7 +519,7 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, rounded_panel, room_of_run
+    cdef object kept, lent, rounded_panel, room_of_run
     cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
     cdef const double[:, ::1] at      # which are these
     cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
@@ -537,8 +537,11 @@ cdef class Sweep:
     cdef unsigned char* touched       # (n_segments, k) whether there is any
     cdef char* panels
 
-    def __init__(self, Source source, weight, reference, bint keep_bounds, bint counts=False):
-        """weight: (n,) float64 or None; reference: (d,); counts: the weights are."""
+    def __init__(
+        self, Source source, weight, reference, bint keep_bounds, bint counts=False, memory=None
+    ):
+        """weight: (n,) float64 or None; reference: (d,); counts: the weights are; memory: (m,)
+        uint8 that nobody else uses, from a cache line on, or None."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t itemsize = 4 if source.single else 8
         cdef const double[::1] weight_view
@@ -558,7 +561,7 @@ cdef class Sweep:
         p.pairs = (p.d + 1) // 2
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
-        self.memory = None
+        self.memory, self.lent = None, memory
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.converted = rows_of(CONVERTED, p.d)
         p.gathered = rows_of(GATHERED if self.single else GATHERED_DOUBLE, p.d)
@@ -569,7 +572,10 @@ cdef class Sweep:
         """Room for the bounds or for rounded rows, which take the same place."""
         cdef Plan* p = &self.plan
         self.room = max(self.bounds_bytes, <Py_ssize_t> rounded_size(p.n, p.d))
-        self.memory = fresh(self.room + LINE, np.uint8)
+        if self.lent is not None and self.lent.nbytes >= self.room:
+            self.memory = self.lent
+        else:
+            self.memory = fresh(self.room + LINE, np.uint8)
         p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
         p.lower = p.upper + self.bounds_bytes // 2
         p.rounded = <int32_t*> p.upper

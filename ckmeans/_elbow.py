@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
+from ckmeans._coarse import Coarse, Sample
 from ckmeans._column import Column
 from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd, problem_of
 from ckmeans._kmeans import checked_limits, deadline, finished, kmeans, solved, starts
 from ckmeans._refine import refined
-from ckmeans._results import ElbowResult, KMeansResult, transformed
+from ckmeans._results import ElbowResult, KMeansResult
 from ckmeans._rows import Rows
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
@@ -55,7 +56,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     Each of the `n_init` runs is seeded once, for the largest k: the start of a smaller k is a
     prefix of it. But the first run of every k after the smallest starts from the centroids of the k
     before and the seeds that would lower its inertia most, which takes fewer iterations and lets
-    the inertia never rise. Of many rows, every eleventh alone first brings each start nearer to a
+    the inertia never rise. Of many rows, some alone first bring each start nearer to a
     fixed point; and the centroids go beyond the means, with momentum [2]_. Where a run ends, all
     rows are assigned and the centroids are their means, as ever.
 
@@ -97,8 +98,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     else:
         found = starts(problem, ks[-1], rng, init, limits.n_init)
         seedings = [start.centroids for start in found]
-    some = Sample(rows, weight, ks[-1], rng)
-    coarse = None if column else Coarse(problem, ks[-1], some)
+    some = Sample(rows, weight, max(SAMPLE, 16 * ks[-1]))
+    coarse = None if column else Coarse(problem, ks[-1])
     results: list[KMeansResult] = []
     smaller: Run | None = None
     for k in ks:
@@ -108,7 +109,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         else:
             first = [seeding[:k] for seeding in seedings]
             if smaller:
-                first[0] = some.extended(smaller.centroids, seedings[0], k)
+                first[0] = extended(some, smaller.centroids, seedings[0], k)
         near = [Start(coarse.improved(c, limits) if coarse else c, drawn=not column) for c in first]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(near)]
         if smaller and min(map(inertia_of, runs)) > smaller.inertia:
@@ -165,59 +166,14 @@ def cluster_numbers(ks: Any, n: int) -> list[int]:
     return numbers
 
 
-class Sample:
-    """Some rows, to tell which seeds are worth most: the choice need not be exact."""
-
-    def __init__(self, rows: Rows, weight: np.ndarray | None, most: int, rng: Any) -> None:
-        size = max(SAMPLE, 16 * most)
-        chosen = np.arange(rows.n) if rows.n <= size else rng.integers(rows.n, size=size)
-        self.rows = rows.subset(chosen)
-        self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
-
-    def squares(self, centroids: np.ndarray) -> np.ndarray:
-        """Squared distances to each centroid: (rows, k)."""
-        distances = transformed(self.rows, centroids, 1)
-        return np.square(distances, out=distances)
-
-    def inertia(self, centroids: np.ndarray) -> float:
-        return float((self.weight * self.squares(centroids).min(axis=1)).sum())
-
-    def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
-        """The centroids and the seeds that would lower their inertia most, k in all."""
-        nearest = self.squares(centroids).min(axis=1)
-        # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
-        gains = np.maximum(nearest[:, None] - self.squares(seeds), 0)
-        gains = (self.weight[:, None] * gains).sum(axis=0)
-        best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
-        return np.concatenate([centroids, seeds[best]])
-
-
-class Coarse:
-    """Every eleventh row, if there are many: they find centroids that are near a fixed point of all
-    rows, and leave 18 iterations of 29 (200k x 16, k = 2 to 20).
-
-    Eleven divides neither days, hours or minutes nor what is a round number of bytes, so few
-    periods of rows are mistaken for all of them.
-    """
-
-    STEP = 11
-    LEAST, LEAST_OF_CLUSTER = 4096, 64  # rows: with fewer, their own optimum is another
-    TOLERANCE = 1e-4  # as of kmeans(); beyond, they differ from all rows by more than by iterations
-
-    def __init__(self, problem: Problem, k: int, sample: Sample) -> None:
-        enough = problem.rows.n >= self.STEP * max(self.LEAST, k * self.LEAST_OF_CLUSTER)
-        self.problem = problem.every(self.STEP) if enough and k > 1 else None
-        self.sample = sample
-        if self.problem:
-            self.shift = self.TOLERANCE * self.problem.rows.mean_variance()
-
-    def improved(self, start: np.ndarray, limits: Limits) -> np.ndarray:
-        """The centroids (k, d) that these rows come to from the start, if they are better."""
-        if not self.problem or len(start) == 1:
-            return start
-        brief = limits._replace(shift=max(self.shift, limits.shift), callback=None)
-        found = lloyd(self.problem, Start(start, drawn=True), brief, 0).centroids
-        return min(start, found, key=self.sample.inertia)
+def extended(some: Sample, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
+    """The centroids and the seeds that would lower their inertia most, k in all."""
+    nearest = some.squares(centroids).min(axis=1)
+    # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
+    gains = np.maximum(nearest[:, None] - some.squares(seeds), 0)
+    gains = (some.weight[:, None] * gains).sum(axis=0)
+    best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
+    return np.concatenate([centroids, seeds[best]])
 
 
 def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | None]:

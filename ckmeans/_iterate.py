@@ -159,15 +159,21 @@ class Problem:
     watched = False  # whether somebody asks how many rows changed
 
     def __init__(
-        self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int
-    ) -> None:
+        self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int,
+        memory: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """memory: (m,) uint8 that nobody else uses, or None."""
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
+        self.memory = memory
         self._prepare()
         self.company = _team.Company(self.sweep)
 
     def _prepare(self) -> None:
         self.reference = self.rows.middle()
-        self.sweep = Sweep(self.rows.source, self.weight, self.reference, self.prune is not False)
+        self.sweep = Sweep(
+            self.rows.source, self.weight, self.reference, self.prune is not False,
+            memory=self.memory,
+        )  # fmt: skip
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         """Start a run: new totals, no bounds, and the labels of the first assignment if known."""
@@ -235,14 +241,14 @@ class Problem:
         self.begin(k, None)
         return None
 
-    def every(self, step: int) -> Problem | None:
-        """The problem of every step-th row; None if these have no weight, or are sparse."""
-        if self.rows.sparse:
-            return None
-        weight = None if self.weight is None else np.ascontiguousarray(self.weight[::step])
-        if weight is not None and not weight.any():
-            return None
-        return Problem(self.rows.every(step), weight, self.prune, self.n_threads)
+    def every(self, step: int) -> Problem:
+        """The problem of every step-th row, without weights, in the memory that is lent until
+        begin()."""
+        rows, memory = self.rows.every(step, self.lend())
+        return self._of(rows, memory)
+
+    def _of(self, rows: Any, memory: np.ndarray | None) -> Problem:
+        return Problem(rows, None, self.prune, self.n_threads, memory)
 
     def _is_small(self, k: int) -> bool:
         return self.rows.n * k * (self.rows.width + 3) < SMALL

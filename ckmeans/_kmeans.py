@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ckmeans import _validation as valid
+from ckmeans._coarse import settled
 from ckmeans._column import Column
 from ckmeans._generators import generator
 from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, problem_of, reassigned
@@ -141,7 +142,7 @@ def kmeans(
     problem = problem_of(rows, weight, k, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
-    for start in starts(problem, k, rng, init, limits.n_init):
+    for start in settled(problem, starts(problem, k, rng, init, limits.n_init), limits):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best, stopped = lower_inertia(best, run), run.stopped

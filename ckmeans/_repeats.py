@@ -11,11 +11,10 @@ from ckmeans._bounds import Sweep
 from ckmeans._distinct import Distinct, pick, sums
 from ckmeans._iterate import Problem
 from ckmeans._memory import fresh
-from ckmeans._rows import Rows
+from ckmeans._rows import Rows, scattered
 
 AT_ONCE = 1 << 22  # elements, of which Python can be interrupted only in between
 MOST = 2**30 - 1  # numbers
-ODD = np.uint64(0x9E3779B97F4A7C15)  # 2 ** 64 over the golden ratio
 
 
 class RepeatingProblem(Problem):
@@ -95,12 +94,3 @@ def fewest_distinct(rows: Rows, most: int) -> float:
     times = sums(numbers, distinct.count)
     once, twice = np.count_nonzero(times == 1), np.count_nonzero(times == 2)
     return distinct.count + once * (once - 1) / (2 * (twice + 1))
-
-
-def scattered(size: int, n: int) -> np.ndarray:
-    """At most `size` numbers below n, as if drawn."""
-    x = np.arange(size, dtype=np.uint64)
-    for _ in range(2):
-        x = (x ^ (x >> np.uint64(32))) * ODD
-    x = np.sort((x >> np.uint64(11)).astype(np.int64) % n)
-    return x[np.append(True, x[1:] != x[:-1])]  # half the time of np.unique

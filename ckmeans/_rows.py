@@ -12,6 +12,7 @@ from ckmeans._source import Source
 
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
 PARALLEL = 1 << 20  # elements; in a pass over fewer, a second thread costs more than it saves
+ODD = np.uint64(0x9E3779B97F4A7C15)  # 2 ** 64 over the golden ratio
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -20,6 +21,15 @@ def directions(points: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     largest = np.abs(points).max(axis=1, keepdims=True)
     scaled = np.divide(points, largest, out=np.array(otherwise), where=largest > 0)
     return scaled / np.where(largest > 0, np.linalg.norm(scaled, axis=1, keepdims=True), 1.0)
+
+
+def scattered(size: int, n: int) -> np.ndarray:
+    """At most `size` numbers below n, as if drawn."""
+    x = np.arange(size, dtype=np.uint64)
+    for _ in range(2):
+        x = (x ^ (x >> np.uint64(32))) * ODD
+    x = np.sort((x >> np.uint64(11)).astype(np.int64) % n)
+    return x[np.append(True, x[1:] != x[:-1])]  # half the time of np.unique
 
 
 def mean_variance(totals: np.ndarray) -> float:
@@ -108,13 +118,22 @@ class Rows:
         """Chosen rows as they are computed, in float64."""
         return Rows(self[index])
 
-    def every(self, step: int) -> Rows:
-        """Every step-th row: a copy of at most 6 bytes for each of all rows, else where it is."""
+    def every(
+        self, step: int, memory: np.ndarray | None
+    ) -> tuple[Rows, np.ndarray | None]:
+        """Every step-th row: a copy of at most 6 bytes for each of all rows, else where it is; and
+        what is left of the memory (m,) uint8 that is given, if any, when the copy is in it."""
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
         some = self.X[::step]
         if self.d * self.X.itemsize <= 6 * step:
-            some = np.ascontiguousarray(some)
-        return Rows(some, self.offset, self.scale, norms)
+            if memory is not None and some.nbytes <= memory.nbytes // 2:
+                at = (memory.nbytes - some.nbytes) // 64 * 64  # its beginning stays aligned
+                copy = memory[at : at + some.nbytes].view(some.dtype).reshape(some.shape)
+                copy[...], memory = some, memory[:at]
+                some = copy
+            else:
+                some = np.ascontiguousarray(some)
+        return Rows(some, self.offset, self.scale, norms), memory
 
     def of(self, values: np.ndarray) -> Rows:
         """Rows of values that are computed with as they are, in the units of these."""

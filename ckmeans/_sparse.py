@@ -131,6 +131,10 @@ class SparseRows:
         rows.norms = None if self.norms is None else self.norms[index]
         return rows
 
+    def every(self, step: int, memory: None) -> tuple[SparseRows, None]:
+        """Every step-th row, copied."""
+        return self.subset(np.arange(0, self.n, step)), memory
+
     def dense(self) -> np.ndarray:
         """The whole matrix."""
         return self[np.arange(self.n)].astype(self.dtype)
@@ -375,6 +379,9 @@ class SparseProblem(Problem):
     def _prepare(self) -> None:
         self.reference = self.rows.middle()
         self.sweep = CsrSweep(self.rows.csr, self.weight, self.prune is not False)
+
+    def _of(self, rows: Any, memory: None) -> Problem:
+        return SparseProblem(rows, None, self.prune, self.n_threads)
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:
         super().begin(k, None)
