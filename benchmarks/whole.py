@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.cases import CASES
 
-SMALL = 1_000_000  # elements up to which a case runs with all seeds
-SHORT, ROUNDS = 200_000, 10  # and up to which it takes a few milliseconds: often with each of them
+SMALL = 1 << 30  # products in an iteration up to which a case runs with all seeds
+SHORT, ROUNDS = 1 << 21, 10  # and up to which it takes a few milliseconds: often with each of them
 TOLERANCES = (0.0, 1e-4)
 
 
@@ -95,7 +95,8 @@ def whole(options):
                 "sklearn": partial(theirs, X, k, tol=tol),
             }
             ours(X, k, 0, max_iter=2)
-            seeds = [*range(10 if X.size <= SMALL else 3)] * (ROUNDS if X.size <= SHORT else 1)
+            products = X.size * k
+            seeds = [*range(10 if products <= SMALL else 3)] * (ROUNDS if products <= SHORT else 1)
             seconds, inertias = in_turn(functions, seeds)
             speeds.append(seconds["sklearn"] / seconds["ours"])
             medians = {which: statistics.median(found) for which, found in inertias.items()}
@@ -103,27 +104,55 @@ def whole(options):
             figures[f"{name}, tol {tol:g}: inertia"] = medians["ours"] / medians["sklearn"]
         figures[f"geometric mean, tol {tol:g}"] = statistics.geometric_mean(speeds)
     return {"what": "scikit-learn's time over ours, our inertia over its; medians of 10 seeds, or "
-            f"3 for more than {SMALL} elements", "figures": figures}  # fmt: skip
+            f"3 for more than {SMALL} products in an iteration", "figures": figures}  # fmt: skip
 
 
 def momentum(options):
-    """Seed to fixed point as it is, and without momentum."""
+    """Seed to fixed point, of all rows from the first iteration on, with and without momentum."""
     from unittest import mock
+
+    def of_all_rows(X, k, seed):
+        with mock.patch("ckmeans._coarse.WORTHWHILE", math.inf):
+            return ours(X, k, seed)
 
     def without(X, k, seed):
         with mock.patch("ckmeans._iterate.LONG", math.inf):
-            return ours(X, k, seed)
+            return of_all_rows(X, k, seed)
 
     figures = {}
     for name in options.cases:
         X, k = CASES[name].rows(options.divisor), CASES[name].k
-        functions = {"with": partial(ours, X, k), "without": partial(without, X, k)}
+        functions = {"with": partial(of_all_rows, X, k), "without": partial(without, X, k)}
         ours(X, k, 0, max_iter=2)
         seconds, inertias = in_turn(functions, range(5))
         medians = {which: statistics.median(found) for which, found in inertias.items()}
         figures[name] = seconds["without"] / seconds["with"]
         figures[f"{name}: inertia"] = medians["with"] / medians["without"]
     what = "time without momentum over with, inertia with over without"
+    return {"what": what, "figures": figures}
+
+
+def coarse(options):
+    """Seed to solution as it is, and without the iterations of some rows before those of all."""
+    from unittest import mock
+
+    def without(X, k, seed, **limits):
+        with mock.patch("ckmeans._coarse.WORTHWHILE", math.inf):
+            return ours(X, k, seed, **limits)
+
+    figures = {}
+    for tol in TOLERANCES:
+        for name in options.cases:
+            X, k = CASES[name].rows(options.divisor), CASES[name].k
+            functions = {
+                "with": partial(ours, X, k, tol=tol), "without": partial(without, X, k, tol=tol)
+            }  # fmt: skip
+            ours(X, k, 0, max_iter=2)
+            seconds, inertias = in_turn(functions, range(10))
+            medians = {which: statistics.median(found) for which, found in inertias.items()}
+            figures[f"{name}, tol {tol:g}"] = seconds["without"] / seconds["with"]
+            figures[f"{name}, tol {tol:g}: inertia"] = medians["with"] / medians["without"]
+    what = "time without a coarse start over with, inertia with over without; medians of 10 seeds"
     return {"what": what, "figures": figures}
 
 
@@ -199,6 +228,6 @@ def column(options):
 
 
 PARTS = {
-    "seeding": seeding, "whole": whole, "momentum": momentum, "elbow": elbows, "refine": refined,
-    "column": column,
+    "seeding": seeding, "whole": whole, "momentum": momentum, "coarse": coarse,
+    "elbow": elbows, "refine": refined, "column": column,
 }  # fmt: skip

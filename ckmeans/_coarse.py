@@ -10,8 +10,8 @@ from ckmeans._iterate import Limits, Problem, Start, lloyd
 from ckmeans._results import transformed
 from ckmeans._rows import Rows, scattered
 
-# Every so manieth row goes first, then more. None of these divides a round number of bytes, and of
-# the periods that rows have in time only 3 divides some.
+# One of so many rows goes first, then more of them. None of these divides a round number of bytes,
+# and of the periods that rows have in time, 3 alone divides some.
 STEPS = (33, 11, 3)
 # Rows that are enough to tell where the means of all are: with fewer of a cluster, or for each
 # coordinate of the centroids, their own optimum is another (100k x 128, k = 256: 1.2 of the time).

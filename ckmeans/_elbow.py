@@ -16,7 +16,6 @@ from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd, pro
 from ckmeans._kmeans import checked_limits, deadline, finished, kmeans, solved, starts
 from ckmeans._refine import refined
 from ckmeans._results import ElbowResult, KMeansResult
-from ckmeans._rows import Rows
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
 # chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,

@@ -56,7 +56,8 @@ def kmeans(
         Greedy k-means++ [2]_, k distinct rows, or the starting centroids in the units of X.
         One column with the default init is solved to the global optimum [3]_. From given centroids
         every iteration is Lloyd's; from drawn ones, those of large problems go beyond the means,
-        with momentum [7]_, to a fixed point as well, in about half the iterations.
+        with momentum [7]_, after some with a part of the rows: to a fixed point as well, in half
+        the iterations or less.
     n_init : int
         Number of starts, up to a million; the run of least inertia is returned. A start without
         chance in it (an array, or the optimum of one column) runs once, and its inertia stands

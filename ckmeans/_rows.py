@@ -118,9 +118,7 @@ class Rows:
         """Chosen rows as they are computed, in float64."""
         return Rows(self[index])
 
-    def every(
-        self, step: int, memory: np.ndarray | None
-    ) -> tuple[Rows, np.ndarray | None]:
+    def every(self, step: int, memory: np.ndarray | None) -> tuple[Rows, np.ndarray | None]:
         """Every step-th row: a copy of at most 6 bytes for each of all rows, else where it is; and
         what is left of the memory (m,) uint8 that is given, if any, when the copy is in it."""
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])

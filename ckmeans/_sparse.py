@@ -131,7 +131,7 @@ class SparseRows:
         rows.norms = None if self.norms is None else self.norms[index]
         return rows
 
-    def every(self, step: int, memory: None) -> tuple[SparseRows, None]:
+    def every(self, step: int, memory: np.ndarray | None) -> tuple[SparseRows, np.ndarray | None]:
         """Every step-th row, copied."""
         return self.subset(np.arange(0, self.n, step)), memory
 
@@ -380,7 +380,7 @@ class SparseProblem(Problem):
         self.reference = self.rows.middle()
         self.sweep = CsrSweep(self.rows.csr, self.weight, self.prune is not False)
 
-    def _of(self, rows: Any, memory: None) -> Problem:
+    def _of(self, rows: Any, memory: np.ndarray | None) -> Problem:
         return SparseProblem(rows, None, self.prune, self.n_threads)
 
     def begin(self, k: int, labels: np.ndarray | None) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ckmeans import ConvergenceWarning, elbow, kmeans
-from ckmeans._elbow import Coarse, below_chord, knee_of, slope_ratios
+from ckmeans._coarse import Coarse
+from ckmeans._elbow import below_chord, knee_of, slope_ratios
 from ckmeans._momentum import Momentum
 from ckmeans.datasets import xclara
 
@@ -113,38 +114,8 @@ def test_inertias_of_zero():
     assert knee_of(np.arange(1, 5), np.zeros(4))[0] is None
 
 
-def planes(n, seed=0):
-    """Eight clusters that overlap, of so many rows that some of them alone go first."""
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(8, 2))[rng.integers(8, size=n)] * 3 + rng.normal(size=(n, 2))
-
-
 def inertias_of(curve):
     return np.array([result.inertia for result in curve.results])
-
-
-WEIGHT = np.random.default_rng(1).integers(0, 3, 11 * 4096).astype(float)
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"sample_weight": WEIGHT}, {"scale": "std"}, {"metric": "cosine"}]
-)
-def test_many_rows_end_in_fixed_points_too(options):
-    X = planes(11 * 4096)
-    for k, result in zip([2, 5, 8], elbow(X, [2, 5, 8], 0, **options).results, strict=True):
-        again = kmeans(X, k, init=result.centroids, **options)
-        assert result.converged and again.n_iter <= 2  # the second changes nothing
-        np.testing.assert_array_equal(again.labels, result.labels)
-        np.testing.assert_allclose(again.centroids, result.centroids, atol=1e-12)
-        assert again.inertia == pytest.approx(result.inertia, rel=1e-12)
-
-
-def test_rows_that_go_first_may_be_unlike_the_others():
-    X = planes(11 * 4096)
-    X[::11] = [50.0, 0.0] + np.random.default_rng(2).normal(size=(4096, 2))
-    curve = elbow(X, range(4, 9), 0, tol=1e-4)  # three times as much if these rows alone choose
-    for k, inertia in zip(curve.ks, inertias_of(curve), strict=True):
-        assert inertia < 1.3 * kmeans(X, int(k), 0, n_init=5).inertia
 
 
 def test_inertias_never_rise_whatever_the_start(monkeypatch):
@@ -157,14 +128,6 @@ def test_inertias_never_rise_whatever_the_start(monkeypatch):
     three, four = inertias_of(curve)
     assert four < three < kmeans(X, 4, init=poor).inertia
     assert curve.results[1].run_inertias.tolist() == [four]
-
-
-def test_rows_that_go_first_may_have_no_weight():
-    X, weight = planes(11 * 4096), np.ones(11 * 4096)
-    weight[::11] = 0
-    curve = elbow(X, [4, 8], 0, sample_weight=weight)
-    others = elbow(np.delete(X, np.s_[::11], axis=0), [4, 8], 0)
-    np.testing.assert_allclose(inertias_of(curve), inertias_of(others), rtol=0.1)
 
 
 def steps_to_fixed_point(momentum):

@@ -1,0 +1,207 @@
+"""Starts that some of the rows improve before all are read."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from oracle import assert_fixed_point
+
+from ckmeans import _coarse, elbow, kmeans
+from ckmeans._coarse import Coarse, Sample
+from ckmeans._iterate import Limits, Problem
+from ckmeans._kmeans import drawn_start
+from ckmeans._rows import Rows
+
+N = 11 * 4096  # rows, of which every 11th and every third go first
+LIMITS = Limits(300, 0.0, np.inf, None, 1)
+
+
+@pytest.fixture(autouse=True)
+def whatever_the_size(monkeypatch):
+    monkeypatch.setattr(_coarse, "WORTHWHILE", 0)
+
+
+@pytest.fixture
+def levels(monkeypatch):
+    """The steps that are taken."""
+    steps, every = [], Problem.every
+
+    def taken(problem, step):
+        steps.append(step)
+        return every(problem, step)
+
+    monkeypatch.setattr(Problem, "every", taken)
+    return steps
+
+
+def planes(n, d=2, seed=0):
+    """Eight clusters that overlap."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(8, d))[rng.integers(8, size=n)] * 3 + rng.normal(size=(n, d))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_the_result_is_a_fixed_point(levels, init, dtype):
+    X = planes(N).astype(dtype)
+    result = kmeans(X, 8, 0, init=init, n_init=2)
+    assert result.converged and levels[:2] == [11, 3]
+    assert_fixed_point(X, result)
+
+
+@pytest.mark.parametrize("options", [{"scale": "std"}, {"metric": "cosine"}])
+def test_the_result_is_a_fixed_point_in_other_units(levels, options):
+    X = planes(N)
+    result = kmeans(X, 5, 0, **options)
+    again = kmeans(X, 5, init=result.centroids, **options)
+    assert levels and result.converged and again.n_iter <= 2
+    np.testing.assert_array_equal(again.labels, result.labels)
+    np.testing.assert_allclose(again.centroids, result.centroids, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [2, 5, 8])
+def test_elbows_end_in_fixed_points(levels, k):
+    X = planes(N)
+    result = elbow(X, [k], 0).results[0]
+    assert result.converged and levels
+    assert_fixed_point(X, result)
+
+
+def test_the_same_bits_whatever_the_threads_and_the_algorithm():
+    X = planes(5 * N, seed=1).astype("f4")
+    one = kmeans(X, 8, 3, n_threads=1)
+    for n_threads, algorithm in [(2, "auto"), (3, "lloyd"), (1, "hamerly")]:
+        other = kmeans(X, 8, 3, n_threads=n_threads, algorithm=algorithm)
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_array_equal(one.centroids, other.centroids)
+        assert (one.n_iter, one.inertia) == (other.n_iter, other.inertia)
+
+
+def test_sparse_rows_take_the_same_levels(levels):
+    sparse = pytest.importorskip("scipy.sparse")
+    X = np.maximum(planes(N, 3) - 1, 0)
+    dense, of_dense = kmeans(X, 5, 0, init="random"), levels.copy()
+    levels.clear()
+    found = kmeans(sparse.csr_array(X), 5, 0, init="random")
+    assert levels == of_dense == [11, 3]
+    np.testing.assert_array_equal(found.labels, dense.labels)
+    np.testing.assert_allclose(found.centroids, dense.centroids, atol=1e-10)
+
+
+def test_fewer_iterations_are_left_to_all_rows(monkeypatch):
+    X = planes(3 * N)
+    with_some = [kmeans(X, 8, seed, tol=1e-4).n_iter for seed in range(5)]
+    monkeypatch.setattr(_coarse, "WORTHWHILE", np.inf)
+    without = [kmeans(X, 8, seed, tol=1e-4).n_iter for seed in range(5)]
+    assert 2 * sum(with_some) < sum(without)
+
+
+def test_a_level_goes_on_where_the_one_before_ended(monkeypatch):
+    runs, lloyd = [], _coarse.lloyd
+
+    def seen(some, start, limits, number):
+        run = lloyd(some, start, limits, number)
+        runs.append((start.centroids, run.centroids))
+        return run
+
+    monkeypatch.setattr(_coarse, "lloyd", seen)
+    kmeans(planes(N), 8, 0)
+    (_, first), (second, _) = runs
+    assert second is first
+
+
+def test_the_next_level_is_all_rows_after_few_iterations(levels):
+    rng = np.random.default_rng(0)
+    X = np.array([[0, 0], [100, 0], [0, 100]])[rng.integers(3, size=N)] + rng.normal(size=(N, 2))
+    kmeans(X, 3, 0)
+    assert levels == [11]
+
+
+@pytest.mark.parametrize("period", [3, 11, 33])
+@pytest.mark.parametrize("cluster", [kmeans, lambda X, k, seed: elbow(X, [k], seed).results[0]])
+def test_rows_that_go_first_may_be_unlike_the_others(monkeypatch, levels, period, cluster):
+    X = planes(33 * 4096)
+    X[::period] = [50.0, 0.0] + np.random.default_rng(2).normal(size=(len(X[::period]), 2))
+    inertias = [cluster(X, 8, seed).inertia for seed in range(3)]
+    assert levels
+    monkeypatch.setattr(_coarse, "WORTHWHILE", np.inf)
+    of_all = [cluster(X, 8, seed).inertia for seed in range(3)]
+    assert max(inertias) < 1.2 * max(of_all)  # more if these rows alone choose
+
+
+def test_a_worse_start_is_not_taken(monkeypatch):
+    problem = Problem(Rows(planes(N)), None, None, 1)
+    start = drawn_start(problem, 8, np.random.default_rng(0), "k-means++").centroids
+    coarse = Coarse(problem, 8)
+    better = coarse.improved(start, LIMITS)
+    assert coarse.sample.inertia(better) < coarse.sample.inertia(start)
+    poor = np.repeat(start[:1], 8, axis=0)
+    monkeypatch.setattr(_coarse, "lloyd", lambda *_: SimpleNamespace(centroids=poor, n_iter=20))
+    assert Coarse(problem, 8).improved(start, LIMITS) is start
+
+
+def test_few_rows_weights_and_given_starts_take_none(levels):
+    X = planes(N)
+    kmeans(X, 8, init=X[:8])
+    kmeans(X, 8, 0, sample_weight=np.ones(N))
+    kmeans(X[: 3 * 4096 - 1], 8, 0)
+    kmeans(X[: 3 * 64 * 100 - 1], 100, 0, max_iter=2)
+    kmeans(X, 1, 0)
+    wide = np.random.default_rng(0).normal(size=(3 * 4096, 300))
+    kmeans(wide, 3, 0, max_iter=1)  # 4096 rows for 900 coordinates of centroids
+    assert levels == []
+    kmeans(wide[:, :250], 3, 0, max_iter=1)
+    assert levels == [3]
+
+
+@pytest.mark.parametrize("step", [3, 11, 33])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda X: X,
+        lambda X: X.astype("f4"),
+        lambda X: np.asfortranarray(X),
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: (20 * X).astype("u1"),
+        lambda X: X.astype("f2"),
+        lambda X: X.astype(">f8"),
+    ],
+)
+@pytest.mark.parametrize("d", [2, 5, 40])
+def test_the_rows_of_a_level(layout, step, d):
+    X = layout(np.random.default_rng(d).uniform(0, 10, size=(1 << 16, d)))
+    problem = Problem(Rows(X), None, None, 1)
+    some = problem.every(step)
+    wanted = np.asarray(X[::step], dtype=some.rows.dtype)
+    np.testing.assert_array_equal(some.rows.block(0, some.rows.n), wanted)
+
+
+def test_a_level_works_in_the_memory_of_the_bounds():
+    """But the run after it has its own labels and bounds."""
+    X = planes(1 << 17).astype("f4")
+    problem = Problem(Rows(X), None, None, 1)
+    some = problem.every(3)
+    assert np.shares_memory(some.sweep.lend(), problem.sweep.lend())
+    assert np.shares_memory(some.rows.X, problem.sweep.lend())
+    assert not np.shares_memory(some.rows.X, some.sweep.lend())
+
+
+def test_levels_end_with_the_time_and_say_nothing():
+    X, seen = planes(N), []
+    assert kmeans(X, 8, 0, max_seconds=0).n_iter == 1
+    result = kmeans(X, 8, 0, callback=seen.append)
+    assert [progress.iteration for progress in seen] == list(range(1, result.n_iter + 1))
+    inertias = [progress.inertia for progress in seen]
+    assert inertias == sorted(inertias, reverse=True)
+
+
+def test_a_sample_tells_which_centroids_are_better():
+    X = planes(N)
+    some = Sample(Rows(X), None, 1024)
+    assert 900 < some.rows.n <= 1024
+    better, worse = kmeans(X, 8, 0).centroids, X[:8]
+    assert some.inertia(better) < some.inertia(worse)
+    whole = Sample(Rows(X[:500]), None, 1024)
+    assert whole.inertia(better) == pytest.approx(
+        np.square(X[:500, None] - better).sum(axis=2).min(axis=1).sum(), rel=1e-12
+    )
