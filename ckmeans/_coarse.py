@@ -16,8 +16,9 @@ STEPS = (33, 11, 3)
 # Rows that are enough to tell where the means of all are: with fewer of a cluster, or for each
 # coordinate of the centroids, their own optimum is another (100k x 128, k = 256: 1.2 of the time).
 LEAST, LEAST_OF_CLUSTER, LEAST_OF_NUMBER = 4096, 64, 5
-# Of the error that means of so few rows have, by which they may move when others take over. With
-# 0.1 and 1 more iterations are left to these (1M x 8, k = 16: 0.8 and 1.0 of the time, for 0.7).
+# Of the error that means of so few rows have, by which they may still move when more take over:
+# with 1, 0.1 and 0.01 all rows are left 15, 2 and 2 iterations at 1M x 8, 37, 30 and 13 at 200k x
+# 16, k = 64.
 REACHED = 0.01
 FEW = 8  # iterations; a level that takes fewer leaves hardly more to the next, which is all rows
 WORTHWHILE = 1 << 24  # products in an iteration over all rows

@@ -189,6 +189,10 @@ cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil
 
+cdef void seed_fetch_open_rows(
+    const uint32_t* open_bits, const void* X, Py_ssize_t row_bytes,
+) noexcept nogil
+
 # The rows of a CSR matrix, at the level of SIMD in use: as _tiles/tiles.h says.
 cdef void sparse_measure(
     const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, double* norms2, double* norms,

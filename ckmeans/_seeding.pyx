@@ -20,8 +20,8 @@ from ckmeans._memory import fresh
 from ckmeans._lloyd cimport (
     CKM_CANDIDATE_BYTES, CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS,
     ckm_gains, read_rows, real, seed_beyond, seed_chances, seed_distances2, seed_narrow_gains,
-    seed_open_rows, seed_pack_candidates, seed_pack_sift, seed_sift, seed_sift_bytes,
-    seed_wide_gains,
+    seed_fetch_open_rows, seed_open_rows, seed_pack_candidates, seed_pack_sift, seed_sift,
+    seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._source cimport Source, ckm_source
@@ -35,6 +35,7 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     GATHERED = 1 << 14            # elements gathered or converted at once, in the L1 cache
     MOST = CKM_MOST_CANDIDATES
+    FETCHED = 1024                # bytes of a row; longer ones take more than the L1 cache
     SIFTED = 4 * CELL             # rows from which packing candidates as integers pays
 
 cdef enum:                        # what leaves out rows that gain nothing
@@ -221,10 +222,21 @@ cdef void settle_rows(
     const Plan* p, Py_ssize_t first, Py_ssize_t last, int32_t j, Py_ssize_t place,
     const double* centroid, Work* w, real _
 ) noexcept nogil:
-    """Make a candidate centroid j: lower `nearest` at its open rows."""
-    cdef Py_ssize_t i, m, row
+    """Make a candidate centroid j: lower `nearest` at its open rows.
+
+    Those of the next cell are fetched meanwhile, if they lie apart: seeding takes 0.85 of the time
+    at 1M x 8, 0.94 at 100k x 32 and 100k x 128. Where every other line is read, the processor goes
+    on to the next by itself (1M x 2: 1.3 times as long).
+    """
+    cdef Py_ssize_t i, row, m = CELL
+    cdef Py_ssize_t row_bytes = p.d * sizeof(real), few = 0
     cdef bint closer, changed
+    if p.X != NULL and row_bytes <= FETCHED:
+        few = CELL * row_bytes // (2 * LINE)
     while first < last:
+        if m < few and first + CELL < last:
+            seed_fetch_open_rows(open_words(p, first // CELL + 1, place),
+                                 p.X + (first + CELL) * row_bytes, row_bytes)
         m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
         if m:
             squares_of(p, first, w.listed, m, centroid, w, _)

@@ -571,6 +571,17 @@ ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows)
     return count;
 }
 
+void ckm_fetch_open_rows(const uint32_t *open, const void *X, ptrdiff_t row_bytes)
+{
+    for (int word = 0; word < CKM_OPEN_WORDS; word++)
+        for (uint32_t bits = open[word]; bits; bits &= bits - 1) {
+            const ptrdiff_t row = word * CKM_OPEN_ROWS + lowest_bit(bits);
+            const uintptr_t at = (uintptr_t)X + (uintptr_t)(row * row_bytes);
+            for (ptrdiff_t line = 0; line < row_bytes; line += 64) prefetch(at + (uintptr_t)line);
+            prefetch(at + (uintptr_t)row_bytes - 1);
+        }
+}
+
 /* No more centroids are half a pair of the widest vectors. */
 #define SPARSE_FEW 16
 
