@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ckmeans._iterate import Limits, Problem, Start, lloyd
-from ckmeans._results import transformed
-from ckmeans._rows import Rows, scattered
+from ckmeans._results import nearest_labels, own_distances2
+from ckmeans._rows import scattered
 
 # One of so many rows goes first, then more of them. None of these divides a round number of bytes,
 # and of the periods that rows have in time, 3 alone divides some.
@@ -22,24 +23,7 @@ LEAST, LEAST_OF_CLUSTER, LEAST_OF_NUMBER = 4096, 64, 5
 REACHED = 0.01
 FEW = 8  # iterations; a level that takes fewer leaves hardly more to the next, which is all rows
 WORTHWHILE = 1 << 24  # products in an iteration over all rows
-SAMPLE = 1024  # rows at least, by which starts are compared
-
-
-class Sample:
-    """Some rows, to tell which centroids are better: the choice need not be exact."""
-
-    def __init__(self, rows: Rows, weight: np.ndarray | None, size: int) -> None:
-        chosen = np.arange(rows.n) if rows.n <= size else scattered(size, rows.n)
-        self.rows = rows.subset(chosen)
-        self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
-
-    def squares(self, centroids: np.ndarray) -> np.ndarray:
-        """Squared distances to each centroid: (rows, k)."""
-        distances = transformed(self.rows, centroids, 1)
-        return np.square(distances, out=distances)
-
-    def inertia(self, centroids: np.ndarray) -> float:
-        return float((self.weight * self.squares(centroids).min(axis=1)).sum())
+SAMPLE = 2048  # rows, by which starts are compared
 
 
 class Coarse:
@@ -53,25 +37,30 @@ class Coarse:
         large = k > 1 and problem.weight is None and rows.n * k * rows.d >= WORTHWHILE
         self.steps = [step for step in STEPS if large and rows.n >= step * least]
         if self.steps:
-            self.sample = Sample(rows, None, max(SAMPLE, 8 * k))
+            self.sample = rows.subset(scattered(SAMPLE, rows.n))
 
     def improved(self, start: np.ndarray, limits: Limits) -> np.ndarray:
         """The centroids (k, d) that these rows come to from the start, if they are better."""
         if not self.steps or len(start) == 1:
             return start
-        at_start = inertia = self.sample.inertia(start)
+        at_start = square = mean_square(self.sample, start)
         centroids = start
         for step in self.steps:
             some = self.problem.every(step)
             # Of a mean of m rows: their variance / m. Each of k clusters has 1 / k of the rows.
-            error = len(start) ** 2 * inertia / self.sample.rows.n / some.rows.n
+            error = len(start) ** 2 * square / some.rows.n
             brief = limits._replace(callback=None, shift=max(limits.shift, REACHED * error))
             run = lloyd(some, Start(centroids, drawn=True), brief, 0)
-            centroids, inertia = run.centroids, self.sample.inertia(run.centroids)
+            centroids, square = run.centroids, mean_square(self.sample, run.centroids)
             if run.n_iter < FEW:
                 break
         # They are not if rows lie in the order of their clusters, with such a period.
-        return centroids if inertia < at_start else start
+        return centroids if square < at_start else start
+
+
+def mean_square(rows: Any, centroids: np.ndarray) -> float:
+    """Of the distances to the nearest centroids."""
+    return float(own_distances2(rows, centroids, nearest_labels(rows, centroids, 1), 1).mean())
 
 
 def settled(problem: Problem, starts: Iterator[Start], limits: Limits) -> Iterator[Start]:

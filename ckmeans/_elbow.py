@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._coarse import Coarse, Sample
+from ckmeans._coarse import Coarse
 from ckmeans._column import Column
 from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd, problem_of
 from ckmeans._kmeans import checked_limits, deadline, finished, kmeans, solved, starts
 from ckmeans._refine import refined
-from ckmeans._results import ElbowResult, KMeansResult
+from ckmeans._results import ElbowResult, KMeansResult, transformed
+from ckmeans._rows import Rows
 
 # Rows without clusters follow a power of k (uniform rows in d columns: k ** (-2 / d)), which the
 # chord takes for a knee. A power has one slope in logarithms; a knee has two. The uniform square,
@@ -97,7 +98,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     else:
         found = starts(problem, ks[-1], rng, init, limits.n_init)
         seedings = [start.centroids for start in found]
-    some = Sample(rows, weight, max(SAMPLE, 16 * ks[-1]))
+    some = Sample(rows, weight, ks[-1], rng)
     coarse = None if column else Coarse(problem, ks[-1])
     results: list[KMeansResult] = []
     smaller: Run | None = None
@@ -108,7 +109,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
         else:
             first = [seeding[:k] for seeding in seedings]
             if smaller:
-                first[0] = extended(some, smaller.centroids, seedings[0], k)
+                first[0] = some.extended(smaller.centroids, seedings[0], k)
         near = [Start(coarse.improved(c, limits) if coarse else c, drawn=not column) for c in first]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(near)]
         if smaller and min(map(inertia_of, runs)) > smaller.inertia:
@@ -165,14 +166,28 @@ def cluster_numbers(ks: Any, n: int) -> list[int]:
     return numbers
 
 
-def extended(some: Sample, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
-    """The centroids and the seeds that would lower their inertia most, k in all."""
-    nearest = some.squares(centroids).min(axis=1)
-    # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
-    gains = np.maximum(nearest[:, None] - some.squares(seeds), 0)
-    gains = (some.weight[:, None] * gains).sum(axis=0)
-    best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
-    return np.concatenate([centroids, seeds[best]])
+class Sample:
+    """Some rows, to tell which seeds are worth most: the choice need not be exact."""
+
+    def __init__(self, rows: Rows, weight: np.ndarray | None, most: int, rng: Any) -> None:
+        size = max(SAMPLE, 16 * most)
+        chosen = np.arange(rows.n) if rows.n <= size else rng.integers(rows.n, size=size)
+        self.rows = rows.subset(chosen)
+        self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
+
+    def squares(self, centroids: np.ndarray) -> np.ndarray:
+        """Squared distances to each centroid: (rows, k)."""
+        distances = transformed(self.rows, centroids, 1)
+        return np.square(distances, out=distances)
+
+    def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
+        """The centroids and the seeds that would lower their inertia most, k in all."""
+        nearest = self.squares(centroids).min(axis=1)
+        # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
+        gains = np.maximum(nearest[:, None] - self.squares(seeds), 0)
+        gains = (self.weight[:, None] * gains).sum(axis=0)
+        best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
+        return np.concatenate([centroids, seeds[best]])
 
 
 def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | None]:
