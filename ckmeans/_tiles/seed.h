@@ -13,6 +13,7 @@
 #define SEED_ROWS 8
 #define SEED_VECTORS (SEED_ROWS / WIDE_LANES)
 #define SEED_COLUMNS 32 /* transposed at once */
+#define FETCHED_BYTES 1024 /* of rows that ckm_fetch_open_rows() is called for */
 #define PAIR (2 * LANES)
 #define WIDE_ROWS 8
 #define WIDE_VECTORS (LANES < CKM_MOST_CANDIDATES ? CKM_MOST_CANDIDATES / LANES : 1)
@@ -145,20 +146,29 @@ INLINE void NAME(add_squares)(wide sum[SEED_VECTORS], const wide columns[][SEED_
         }
 }
 
+INLINE ptrdiff_t NAME(place_of)(const int32_t *listed, ptrdiff_t i)
+{
+    return listed ? listed[i] : i;
+}
+
+/* The rows of the next tile are fetched meanwhile, if the caller did not because they are long
+ * (60k x 784, k = 10: seeding 0.88 of the time). */
 INLINE void NAME(distances2_of)(const real *X, const int32_t *listed, ptrdiff_t m,
                                 const double *point, double *squares, const ptrdiff_t d)
 {
+    const int far = d * (ptrdiff_t)sizeof(real) > FETCHED_BYTES;
     for (ptrdiff_t i = 0; i < m; i += SEED_ROWS) {
         const real *rows[SEED_ROWS];
         wide sum[SEED_VECTORS], columns[SEED_CHUNK][SEED_VECTORS];
         const ptrdiff_t n = m - i < SEED_ROWS ? m - i : SEED_ROWS;
         ptrdiff_t f = 0;
-        for (ptrdiff_t r = 0; r < SEED_ROWS; r++) { /* a short tile repeats its last row */
-            const ptrdiff_t place = i + (r < n ? r : n - 1);
-            rows[r] = X + (listed ? listed[place] : place) * d;
-        }
+        for (ptrdiff_t r = 0; r < SEED_ROWS; r++) /* a short tile repeats its last row */
+            rows[r] = X + NAME(place_of)(listed, i + (r < n ? r : n - 1)) * d;
         EACH(v, SEED_VECTORS) sum[v] = WIDE(v_set1)(0);
         for (; f + SEED_CHUNK <= d; f += SEED_CHUNK) {
+            if (far && f % (ptrdiff_t)(64 / sizeof(real)) == 0)
+                for (ptrdiff_t r = i + SEED_ROWS; r < smaller(i + 2 * SEED_ROWS, m); r++)
+                    prefetch(X + NAME(place_of)(listed, r) * d + f);
             NAME(load_wide)(columns, rows, f);
             NAME(add_squares)(sum, columns, point + f, SEED_CHUNK);
         }
