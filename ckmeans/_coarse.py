@@ -33,8 +33,7 @@ class Coarse:
     def __init__(self, problem: Problem, k: int) -> None:
         self.problem, rows = problem, problem.rows
         least = max(LEAST, k * LEAST_OF_CLUSTER, k * rows.d * LEAST_OF_NUMBER)
-        # Of rows of uneven weight, some tell less; nor do distinct colours of a photograph gain.
-        large = k > 1 and problem.weight is None and rows.n * k * rows.d >= WORTHWHILE
+        large = k > 1 and rows.n * k * rows.d >= WORTHWHILE and even(problem.weight)
         self.steps = [step for step in STEPS if large and rows.n >= step * least]
         if self.steps:
             self.sample = rows.subset(scattered(SAMPLE, rows.n))
@@ -56,6 +55,12 @@ class Coarse:
                 break
         # They are not if rows lie in the order of their clusters, with such a period.
         return centroids if square < at_start else start
+
+
+def even(weight: np.ndarray | None) -> bool:
+    """Whether all rows count the same. Of others, some tell less about the rest; nor do distinct
+    colours of a photograph, by how often they occur, gain by it (1.00 to 1.07 of the time)."""
+    return weight is None or bool(weight.min() == weight.max())
 
 
 def mean_square(rows: Any, centroids: np.ndarray) -> float:

@@ -140,10 +140,20 @@ def test_a_worse_start_is_not_taken(monkeypatch):
     assert Coarse(problem, 8).improved(start, LIMITS) is start
 
 
+def test_equal_weights_are_none(levels):
+    X = planes(N)
+    without = kmeans(X, 8, 0)
+    weighted = kmeans(X, 8, 0, sample_weight=np.full(N, 2.0))
+    assert levels == [11, 3, 11, 3]
+    np.testing.assert_array_equal(weighted.labels, without.labels)
+    np.testing.assert_allclose(weighted.centroids, without.centroids, atol=1e-12)
+    assert weighted.inertia == pytest.approx(2 * without.inertia, rel=1e-12)
+
+
 def test_few_rows_weights_and_given_starts_take_none(levels):
     X = planes(N)
     kmeans(X, 8, init=X[:8])
-    kmeans(X, 8, 0, sample_weight=np.ones(N))
+    kmeans(X, 8, 0, sample_weight=np.arange(N))
     kmeans(X[: 3 * 4096 - 1], 8, 0)
     kmeans(X[: 3 * 64 * 100 - 1], 100, 0, max_iter=2)
     kmeans(X, 1, 0)
