@@ -68,16 +68,14 @@ def mean_square(rows: Any, centroids: np.ndarray) -> float:
     return float(own_distances2(rows, centroids, nearest_labels(rows, centroids, 1), 1).mean())
 
 
-def settled(problem: Problem, starts: Iterator[Start], limits: Limits) -> Iterator[Start]:
+def improved_starts(problem: Problem, starts: Iterator[Start], limits: Limits) -> Iterator[Start]:
     """The starts, drawn ones of large problems improved by some of the rows."""
     coarse: Coarse | None = None
     for start in starts:
-        if not start.drawn:
-            yield start
-            continue
-        centroids = start.centroids
-        coarse = coarse or Coarse(problem, len(centroids))
-        if coarse.steps:
-            del start  # with its labels, 4 bytes a row
-            start = Start(coarse.improved(centroids, limits), drawn=True)
+        if start.drawn:
+            coarse = coarse or Coarse(problem, len(start.centroids))
+            if coarse.steps:
+                centroids = start.centroids
+                del start  # with its labels, 4 bytes a row
+                start = Start(coarse.improved(centroids, limits), drawn=True)
         yield start

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ckmeans import _validation as valid
-from ckmeans._coarse import settled
+from ckmeans._coarse import improved_starts
 from ckmeans._column import Column
 from ckmeans._generators import generator
 from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, problem_of, reassigned
@@ -63,7 +63,7 @@ def kmeans(
         chance in it (an array, or the optimum of one column) runs once, and its inertia stands
         for each.
     max_iter : int
-        Most iterations of a run.
+        Most iterations of a run over all rows; and over each part of them that goes first.
     tol : float
         0 runs until no label changes. Otherwise a run also stops when the centroids' summed
         squared shift is at most ``tol * mean(var(X, axis=0))``.
@@ -143,7 +143,8 @@ def kmeans(
     problem = problem_of(rows, weight, k, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
-    for start in settled(problem, starts(problem, k, rng, init, limits.n_init), limits):
+    drawn = starts(problem, k, rng, init, limits.n_init)
+    for start in improved_starts(problem, drawn, limits):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best, stopped = lower_inertia(best, run), run.stopped

@@ -30,6 +30,7 @@ cdef extern from "_tiles/tiles.h" nogil:
         CKM_MOST_CANDIDATES
         CKM_NARROW
         CKM_CELL_ROWS
+        CKM_FETCHED_BYTES
         CKM_OPEN_WORDS
     Py_ssize_t CKM_CANDIDATE_BYTES(Py_ssize_t t, Py_ssize_t d) noexcept nogil
     ctypedef struct ckm_gains:

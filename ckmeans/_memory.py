@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 PAGE = 1 << 21  # bytes of a large page
+LINE = 64  # bytes of a line of the cache
 ASKED = 1 << 22  # bytes from which on NumPy asks the system for large pages
 
 
@@ -32,6 +33,18 @@ def zeroed(shape: int | tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
     array = fresh(shape, dtype)
     array.fill(0)
     return array
+
+
+def taken(
+    memory: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """An array at the end of memory (m,) uint8, and what is left of it; a new one where it has no
+    place."""
+    size = bytes_of(shape, dtype)
+    if memory is None or memory.nbytes < size + LINE:
+        return np.empty(shape, dtype), memory
+    first = (memory.nbytes - size) // LINE * LINE
+    return memory[first : first + size].view(dtype).reshape(shape), memory[:first]
 
 
 def bytes_of(shape: int | tuple[int, ...], dtype: np.dtype) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ckmeans import _lloyd, _team
+from ckmeans._memory import taken
 from ckmeans._source import Source
 
 BLOCK_ELEMENTS = 1 << 17  # a block and its scratch stay in the L2 cache
@@ -124,13 +125,10 @@ class Rows:
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
         some = self.X[::step]
         if self.d * self.X.itemsize <= 6 * step:
-            if memory is not None and some.nbytes <= memory.nbytes // 2:
-                at = (memory.nbytes - some.nbytes) // 64 * 64  # its beginning stays aligned
-                copy = memory[at : at + some.nbytes].view(some.dtype).reshape(some.shape)
-                copy[...], memory = some, memory[:at]
-                some = copy
-            else:
-                some = np.ascontiguousarray(some)
+            copy, memory = taken(memory, some.shape, some.dtype)
+            for first in range(0, len(some), self.block_rows):  # NumPy can't be interrupted
+                copy[first : first + self.block_rows] = some[first : first + self.block_rows]
+            some = copy
         return Rows(some, self.offset, self.scale, norms), memory
 
     def of(self, values: np.ndarray) -> Rows:

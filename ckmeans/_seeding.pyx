@@ -18,10 +18,10 @@ import numpy as np
 
 from ckmeans._memory import fresh
 from ckmeans._lloyd cimport (
-    CKM_CANDIDATE_BYTES, CKM_CELL_ROWS, CKM_MOST_CANDIDATES, CKM_NARROW, CKM_OPEN_WORDS,
-    ckm_gains, read_rows, real, seed_beyond, seed_chances, seed_distances2, seed_narrow_gains,
-    seed_fetch_open_rows, seed_open_rows, seed_pack_candidates, seed_pack_sift, seed_sift,
-    seed_sift_bytes, seed_wide_gains,
+    CKM_CANDIDATE_BYTES, CKM_CELL_ROWS, CKM_FETCHED_BYTES, CKM_MOST_CANDIDATES, CKM_NARROW,
+    CKM_OPEN_WORDS, ckm_gains, read_rows, real, seed_beyond, seed_chances, seed_distances2,
+    seed_fetch_open_rows, seed_narrow_gains, seed_open_rows, seed_pack_candidates, seed_pack_sift,
+    seed_sift, seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._source cimport Source, ckm_source
@@ -35,7 +35,6 @@ cdef enum:
     TILE = 48                     # a multiple of the rows of every level's tile
     GATHERED = 1 << 14            # elements gathered or converted at once, in the L1 cache
     MOST = CKM_MOST_CANDIDATES
-    FETCHED = 1024                # bytes of a row; longer ones take more than the L1 cache
     SIFTED = 4 * CELL             # rows from which packing candidates as integers pays
 
 cdef enum:                        # what leaves out rows that gain nothing
@@ -231,7 +230,7 @@ cdef void settle_rows(
     cdef Py_ssize_t i, row, m = CELL
     cdef Py_ssize_t row_bytes = p.d * sizeof(real), few = 0
     cdef bint closer, changed
-    if p.X != NULL and row_bytes <= FETCHED:
+    if p.X != NULL and row_bytes <= CKM_FETCHED_BYTES:
         few = CELL * row_bytes // (2 * LINE)
     while first < last:
         if m < few and first + CELL < last:

@@ -43,28 +43,38 @@ def planes(n, d=2, seed=0):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 def test_the_result_is_a_fixed_point(levels, init, dtype):
-    X = planes(N).astype(dtype)
+    X = planes(2 * N).astype(dtype)  # enough for levels to work in the memory of the bounds
     result = kmeans(X, 8, 0, init=init, n_init=2)
     assert result.converged and levels[:2] == [11, 3]
     assert_fixed_point(X, result)
 
 
-@pytest.mark.parametrize("options", [{"scale": "std"}, {"metric": "cosine"}])
+OPTIONS = [{}, {"scale": "std"}, {"metric": "cosine"}, {"sample_weight": np.full(N, 0.5)}]
+
+
+def assert_stays(X, result, **options):
+    again = kmeans(X, len(result.centroids), init=result.centroids, **options)
+    assert result.converged and again.n_iter <= 2  # the second changes nothing
+    np.testing.assert_array_equal(again.labels, result.labels)
+    np.testing.assert_allclose(again.centroids, result.centroids, atol=1e-12)
+    assert again.inertia == pytest.approx(result.inertia, rel=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_the_result_is_a_fixed_point_in_other_units(levels, options):
     X = planes(N)
     result = kmeans(X, 5, 0, **options)
-    again = kmeans(X, 5, init=result.centroids, **options)
-    assert levels and result.converged and again.n_iter <= 2
-    np.testing.assert_array_equal(again.labels, result.labels)
-    np.testing.assert_allclose(again.centroids, result.centroids, atol=1e-12)
+    assert levels
+    assert_stays(X, result, **options)
 
 
-@pytest.mark.parametrize("k", [2, 5, 8])
-def test_elbows_end_in_fixed_points(levels, k):
+@pytest.mark.parametrize("options", OPTIONS)
+def test_elbows_end_in_fixed_points(levels, options):
     X = planes(N)
-    result = elbow(X, [k], 0).results[0]
-    assert result.converged and levels
-    assert_fixed_point(X, result)
+    curve = elbow(X, [2, 5, 8], 0, n_init=2, **options)
+    assert len(levels) >= 6  # one at least for both runs of each k
+    for result in curve.results:
+        assert_stays(X, result, **options)
 
 
 def test_the_same_bits_whatever_the_threads_and_the_algorithm():
@@ -118,7 +128,7 @@ def test_the_next_level_is_all_rows_after_few_iterations(levels):
 
 
 @pytest.mark.parametrize("period", [3, 11, 33])
-@pytest.mark.parametrize("cluster", [kmeans, lambda X, k, seed: elbow(X, [k], seed).results[0]])
+@pytest.mark.parametrize("cluster", [kmeans, lambda X, k, seed: elbow(X, [4, k], seed).results[1]])
 def test_rows_that_go_first_may_be_unlike_the_others(monkeypatch, levels, period, cluster):
     X = planes(33 * 4096)
     X[::period] = [50.0, 0.0] + np.random.default_rng(2).normal(size=(len(X[::period]), 2))
@@ -186,14 +196,35 @@ def test_the_rows_of_a_level(layout, step, d):
     np.testing.assert_array_equal(some.rows.block(0, some.rows.n), wanted)
 
 
+@pytest.mark.parametrize("d", [2, 40])
+@pytest.mark.parametrize(
+    "units", [lambda rows: rows.standardised(), lambda rows: rows.directions(rows.lengths())]
+)
+def test_the_rows_of_a_level_are_in_the_same_units(units, d):
+    rows = units(Rows(np.random.default_rng(d).uniform(1, 10, size=(1000, d)) ** 2))
+    some, _ = rows.every(3, None)
+    np.testing.assert_array_equal(some.block(0, some.n), rows.block(0, rows.n)[::3])
+
+
 def test_a_level_works_in_the_memory_of_the_bounds():
-    """But the run after it has its own labels and bounds."""
+    """Its rows and its own bounds in different parts of it."""
     X = planes(1 << 17).astype("f4")
     problem = Problem(Rows(X), None, None, 1)
     some = problem.every(3)
     assert np.shares_memory(some.sweep.lend(), problem.sweep.lend())
     assert np.shares_memory(some.rows.X, problem.sweep.lend())
     assert not np.shares_memory(some.rows.X, some.sweep.lend())
+
+
+def test_rows_are_copied_to_the_end_of_the_memory():
+    X, memory = np.random.default_rng(0).normal(size=(10, 2)), np.empty(4096, np.uint8)
+    some, left = Rows(X).every(3, memory)
+    assert np.shares_memory(some.X, memory) and np.shares_memory(left, memory)
+    assert not np.shares_memory(some.X, left)
+    for too_small in (np.empty(64, np.uint8), None):
+        some, left = Rows(X).every(3, too_small)
+        assert left is too_small
+        np.testing.assert_array_equal(some.X, X[::3])
 
 
 def test_levels_end_with_the_time_and_say_nothing():

@@ -13,7 +13,6 @@
 #define SEED_ROWS 8
 #define SEED_VECTORS (SEED_ROWS / WIDE_LANES)
 #define SEED_COLUMNS 32 /* transposed at once */
-#define FETCHED_BYTES 1024 /* of rows that ckm_fetch_open_rows() is called for */
 #define PAIR (2 * LANES)
 #define WIDE_ROWS 8
 #define WIDE_VECTORS (LANES < CKM_MOST_CANDIDATES ? CKM_MOST_CANDIDATES / LANES : 1)
@@ -156,7 +155,7 @@ INLINE ptrdiff_t NAME(place_of)(const int32_t *listed, ptrdiff_t i)
 INLINE void NAME(distances2_of)(const real *X, const int32_t *listed, ptrdiff_t m,
                                 const double *point, double *squares, const ptrdiff_t d)
 {
-    const int far = d * (ptrdiff_t)sizeof(real) > FETCHED_BYTES;
+    const int far = d * (ptrdiff_t)sizeof(real) > CKM_FETCHED_BYTES;
     for (ptrdiff_t i = 0; i < m; i += SEED_ROWS) {
         const real *rows[SEED_ROWS];
         wide sum[SEED_VECTORS], columns[SEED_CHUNK][SEED_VECTORS];
