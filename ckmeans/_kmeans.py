@@ -56,8 +56,8 @@ def kmeans(
         Greedy k-means++ [2]_, k distinct rows, or the starting centroids in the units of X.
         One column with the default init is solved to the global optimum [3]_. From given centroids
         every iteration is Lloyd's; from drawn ones, those of large problems go beyond the means,
-        with momentum [7]_, after some with a part of the rows: to a fixed point as well, in half
-        the iterations or less.
+        with momentum [7]_, after some with a part of the rows, where centroids may be swapped [5]_:
+        to a fixed point as well, in half the iterations or less.
     n_init : int
         Number of starts, up to a million; the run of least inertia is returned. A start without
         chance in it (an array, or the optimum of one column) runs once, and its inertia stands
@@ -144,7 +144,7 @@ def kmeans(
     best: Run | None = None
     inertias: list[float] = []
     drawn = starts(problem, k, rng, init, limits.n_init)
-    for start in improved_starts(problem, drawn, limits):
+    for start in improved_starts(problem, drawn, limits, rng):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best, stopped = lower_inertia(best, run), run.stopped

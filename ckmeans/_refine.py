@@ -11,13 +11,17 @@ import numpy as np
 
 from ckmeans import _lloyd
 from ckmeans._iterate import Limits, Problem, Run, Start, inertia_of, lloyd
+from ckmeans._rows import scattered
 
 # Breaths of 5 with 4 iterations each find the same inertias as longer or deeper ones (within 0.3 %
 # on planes of 20 to 50 clusters and a photograph's pixels) in half their iterations.
 BREATH = 5
 ITERATIONS = 4
 LEAST_GAIN = 1e-4
-SAMPLE = 256
+SAMPLE = 256  # rows that tell of a cluster
+# Swaps of two find the best optimum known at 1M x 2 and 1M x 3 from each of 12 starts, of one from
+# 11 of them; those that lower the inertia by less than a thousandth cost more than they bring.
+SWAPPED, MUCH = 2, 1e-3
 
 
 def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
@@ -30,20 +34,58 @@ def refined(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
     k = len(run.centroids)
     if run.stopped or run.too_few_points or not 1 < k < problem.rows.n:
         return run
-    brief = limits._replace(max_iter=ITERATIONS, shift=0.0, callback=None)
     best, depth, n_iter = run, min(BREATH, k, problem.rows.n - k), run.n_iter
     while depth and time.monotonic() <= limits.deadline:
-        many = lloyd(problem, Start(breathed_in(problem, best, depth, rng)), brief, 0)
-        few = lloyd(problem, Start(breathed_out(problem, many, depth)), brief, 0)
-        n_iter += many.n_iter + few.n_iter
-        if few.inertia < best.inertia * (1 - LEAST_GAIN):
-            best = few
+        after = breath(problem, best, depth, limits, rng)
+        n_iter += after.n_iter
+        if after.inertia < best.inertia * (1 - LEAST_GAIN):
+            best = after
         else:
             depth -= 1
     if best is run:
         return replace(run, n_iter=n_iter)
     final = lloyd(problem, Start(best.centroids), limits, 0)
     return replace(min(run, final, key=inertia_of), n_iter=n_iter + final.n_iter)
+
+
+def swapped(problem: Problem, run: Run, limits: Limits, rng: Any) -> Run:
+    """The run, improved by breaths of two as long as they promise and bring much. Its centroids are
+    no fixed point."""
+    while time.monotonic() <= limits.deadline and promises(problem, run, rng):
+        after = breath(problem, run, SWAPPED, limits, rng)
+        if after.inertia >= run.inertia * (1 - MUCH):
+            break
+        run = after
+    return run
+
+
+def promises(problem: Problem, run: Run, rng: Any) -> bool:
+    """Whether the cluster of largest inertia may gain more by a second centroid than another is
+    worth: no more than its variance along the line on which it would be divided.
+
+    The line is found by some of its rows and the variance measured with others: with the same, few
+    rows of many columns would seem to lie along a line. In 12 kinds of blobs, 8 seeds each, it
+    promised all 29 breaths that lowered the inertia by 1 % or more, and 31 of 136 others.
+    """
+    worst = int(run.cluster_inertias.argmax())
+    members = np.flatnonzero(run.labels == worst)
+    if not len(members):
+        return False
+    some = problem.rows[members[rng.integers(len(members), size=2 * SAMPLE)]]
+    some = some - some.mean(axis=0)
+    line = np.linalg.eigh(some[:SAMPLE].T @ some[:SAMPLE]).eigenvectors[:, -1]
+    gain = np.square(some[SAMPLE:] @ line).mean() * len(members)
+    sample = problem.rows.subset(scattered(SAMPLE // 2 * len(run.centroids), problem.rows.n))
+    missed = utilities(problem, run.centroids, sample).min() * problem.rows.n / sample.n
+    return bool(gain > missed)
+
+
+def breath(problem: Problem, run: Run, depth: int, limits: Limits, rng: Any) -> Run:
+    """A run with `depth` centroids more, and on to one without as many; n_iter counts both."""
+    brief = limits._replace(max_iter=ITERATIONS, shift=0.0, callback=None)
+    many = lloyd(problem, Start(breathed_in(problem, run, depth, rng)), brief, 0)
+    few = lloyd(problem, Start(breathed_out(problem, many, depth)), brief, 0)
+    return replace(few, n_iter=many.n_iter + few.n_iter)
 
 
 def breathed_in(problem: Problem, run: Run, depth: int, rng: Any) -> np.ndarray:
@@ -74,7 +116,8 @@ def breathed_out(problem: Problem, run: Run, depth: int) -> np.ndarray:
     """
     kept = np.zeros(len(run.centroids), dtype=bool)
     removed: list[int] = []
-    order = np.argsort(utilities(problem, run.centroids), kind="stable").tolist()
+    missed = utilities(problem, run.centroids, problem.rows, problem.weight)
+    order = np.argsort(missed, kind="stable").tolist()
     for cluster in order:
         if len(removed) < depth and not kept[cluster]:
             removed.append(cluster)
@@ -90,17 +133,19 @@ def nearest_other(centroids: np.ndarray, cluster: int) -> int:
     return int(apart2.argmin())
 
 
-def utilities(problem: Problem, centroids: np.ndarray) -> np.ndarray:
-    """How much the inertia would rise without each centroid (Fritzke 1997), in float64."""
-    rows, k = problem.rows, len(centroids)
+def utilities(
+    problem: Problem, centroids: np.ndarray, rows: Any, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """How much the inertia of rows would rise without each centroid (Fritzke 1997), in float64."""
+    k = len(centroids)
     look = nearest_two(rows, centroids, problem.reference)
     parts = np.zeros((-(-rows.n // rows.block_rows), k))  # added in order, whatever the threads
 
     def add(first: int, last: int) -> None:
         labels, nearest2, next2 = look(first, last)
         rise = np.maximum(next2 - nearest2, 0)
-        if problem.weight is not None:
-            rise *= problem.weight[first:last]
+        if weight is not None:
+            rise *= weight[first:last]
         parts[first // rows.block_rows] = np.bincount(labels, weights=rise, minlength=k)
 
     rows.each_block(add, problem.n_threads)

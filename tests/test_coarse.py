@@ -107,17 +107,20 @@ def test_fewer_iterations_are_left_to_all_rows(monkeypatch):
 
 
 def test_a_level_goes_on_where_the_one_before_ended(monkeypatch):
-    runs, lloyd = [], _coarse.lloyd
+    starts, ends, lloyd, swapped = [], [], _coarse.lloyd, _coarse.swapped
 
     def seen(some, start, limits, number):
-        run = lloyd(some, start, limits, number)
-        runs.append((start.centroids, run.centroids))
-        return run
+        starts.append(start.centroids)
+        return lloyd(some, start, limits, number)
+
+    def seen_swapped(*args):
+        ends.append(swapped(*args))
+        return ends[-1]
 
     monkeypatch.setattr(_coarse, "lloyd", seen)
+    monkeypatch.setattr(_coarse, "swapped", seen_swapped)
     kmeans(planes(N), 8, 0)
-    (_, first), (second, _) = runs
-    assert second is first
+    assert len(starts) == 2 and starts[1] is ends[0].centroids
 
 
 def test_the_next_level_is_all_rows_after_few_iterations(levels):
@@ -148,6 +151,24 @@ def test_a_worse_start_is_not_taken(monkeypatch):
     poor = np.repeat(start[:1], 8, axis=0)
     monkeypatch.setattr(_coarse, "lloyd", lambda *_: SimpleNamespace(centroids=poor, n_iter=20))
     assert Coarse(problem, 8).improved(start, LIMITS) is start
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": "std"}, {"metric": "cosine"}, {"tol": 1e-4}])
+def test_the_first_level_leaves_local_minima(monkeypatch, options):
+    """Twelve clusters apart, of which rows drawn at random miss some."""
+    rng = np.random.default_rng(0)
+    X = 10 + rng.normal(size=(12, 3))[rng.integers(12, size=N)] * 8 + rng.normal(size=(N, 3)) / 4
+    found = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
+    assert max(found) < 1.001 * min(found)
+    monkeypatch.setattr(_coarse, "SWAPS_FROM", np.inf)
+    without = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
+    assert min(without) > 1.5 * max(found)
+
+
+def test_swaps_are_not_for_levels_that_are_large(monkeypatch):
+    monkeypatch.setattr(_coarse, "swapped", lambda *_: pytest.fail("at a third of the rows"))
+    kmeans(planes(N - 1), 8, 0)
+    elbow(planes(N), [2, 8], 0)
 
 
 def test_equal_weights_are_none(levels):

@@ -6,6 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import elbow, kmeans
+from ckmeans._iterate import Limits, Problem, Start, lloyd
+from ckmeans._refine import promises, swapped
+from ckmeans._rows import Rows
 
 
 def grid(side, rows_each, noise, seed=0):
@@ -113,3 +116,61 @@ def test_a_stop_is_obeyed():
 def test_wrong_names(refine):
     with pytest.raises(ValueError, match='refine must be None or "swap"'):
         kmeans(np.eye(3), 2, 0, refine=refine)
+
+
+LIMITS = Limits(300, 0.0, np.inf, None, 1)
+
+
+def settled(X, centroids, limits=LIMITS):
+    """A problem, and its run from these centroids."""
+    problem = Problem(Rows(X), None, None, 1)
+    return problem, lloyd(problem, Start(np.asarray(centroids, dtype=float)), limits, 0)
+
+
+def pairs(d, rows_each, apart=10):
+    """Clusters on the first axis, two far from two."""
+    centres = np.zeros((4, d))
+    centres[:, 0] = [0, apart, 100, 100 + apart]
+    rng = np.random.default_rng(d)
+    return centres, np.repeat(centres, rows_each, axis=0) + rng.normal(size=(4 * rows_each, d))
+
+
+@pytest.mark.parametrize("d", [1, 2, 30])
+def test_what_a_swap_promises(d):
+    centres, X = pairs(d, 1000)
+    problem, run = settled(X, centres)
+    assert not promises(problem, run, np.random.default_rng(0))
+    assert swapped(problem, run, LIMITS, np.random.default_rng(0)) is run
+    assert not promises(*settled(*pairs(d, 1000, 2.5)[::-1]), np.random.default_rng(0))
+    poor = np.concatenate([centres[:1], centres[:1] + 0.1, centres[1:2], centres[2:].mean(0)[None]])
+    problem, run = settled(X, poor)
+    assert run.inertia > 3 * len(X) * d / 4
+    assert promises(problem, run, np.random.default_rng(0))
+    better = swapped(problem, run, LIMITS, np.random.default_rng(0))
+    assert better.inertia == pytest.approx(len(X) * d, rel=0.1)
+
+
+def test_noise_in_many_columns_promises_nothing():
+    """The line through few rows of many columns is theirs alone."""
+    centres = np.zeros((2, 400))
+    centres[1, 0] = 1  # so near that neither is worth much
+    X = np.repeat(centres, 3000, axis=0) + np.random.default_rng(0).normal(size=(6000, 400))
+    problem, run = settled(X, centres, LIMITS._replace(max_iter=1))
+    assert not promises(problem, run, np.random.default_rng(0))
+
+
+def test_swaps_that_bring_nothing_are_not_taken(monkeypatch):
+    from ckmeans import _refine
+
+    centres, X = pairs(2, 500)
+    problem, run = settled(X, centres)
+    tries = []
+    monkeypatch.setattr(_refine, "promises", lambda *_: tries.append(1) or True)
+    assert swapped(problem, run, LIMITS, np.random.default_rng(0)) is run and len(tries) == 1
+    late = LIMITS._replace(deadline=-np.inf)
+    assert swapped(problem, run, late, np.random.default_rng(0)) is run and len(tries) == 1
+
+
+def test_equal_rows_promise_nothing():
+    problem, run = settled(np.ones((200, 2)), np.ones((3, 2)))
+    assert run.too_few_points and not promises(problem, run, np.random.default_rng(0))
