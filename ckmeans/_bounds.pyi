@@ -12,6 +12,9 @@ BOUND: Final[int]
 FILTER: Final[int]
 
 def shift_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> float: ...
+def weighted_shift(
+    mass: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
+) -> float: ...
 @final
 class Sweep:
     labels: NDArray[np.int32]

@@ -494,6 +494,15 @@ def shift_between(const double[:, ::1] a, const double[:, ::1] b):
     return shift(&a[0, 0], &b[0, 0], a.size)
 
 
+def weighted_shift(const double[:] mass, const double[:, ::1] a, const double[:, ::1] b):
+    """The sum of mass (k,) times the squared moves of (k, d) points to as many others, or one."""
+    cdef Py_ssize_t j
+    cdef double total = 0.0
+    for j in range(a.shape[0]):
+        total += mass[j] * shift(&a[j, 0], &b[min(j, b.shape[0] - 1), 0], a.shape[1])
+    return total
+
+
 cdef void empty_into(double* part, Py_ssize_t n, double* whole) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):

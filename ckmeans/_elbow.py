@@ -98,7 +98,7 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
     else:
         found = starts(problem, ks[-1], rng, init, limits.n_init)
         seedings = [start.centroids for start in found]
-    some = Sample(rows, weight, ks[-1], rng)
+    some = None if column else Sample(rows, weight, seedings[0], rng)
     coarse = None if column else Coarse(problem, ks[-1])
     results: list[KMeansResult] = []
     smaller: Run | None = None
@@ -108,8 +108,8 @@ def elbow(X: Any, ks: Any, seed: Any = None, **kmeans_options: Any) -> ElbowResu
             first = [column.optimum(k) if k < ks[-1] else seedings[0]]
         else:
             first = [seeding[:k] for seeding in seedings]
-            if smaller:
-                first[0] = some.extended(smaller.centroids, seedings[0], k)
+            if smaller and some:
+                first[0] = some.extended(smaller.centroids, k)
         near = [Start(coarse.improved(c, limits) if coarse else c, drawn=not column) for c in first]
         runs = [lloyd(problem, start, limits, i) for i, start in enumerate(near)]
         if smaller and min(map(inertia_of, runs)) > smaller.inertia:
@@ -169,25 +169,26 @@ def cluster_numbers(ks: Any, n: int) -> list[int]:
 class Sample:
     """Some rows, to tell which seeds are worth most: the choice need not be exact."""
 
-    def __init__(self, rows: Rows, weight: np.ndarray | None, most: int, rng: Any) -> None:
-        size = max(SAMPLE, 16 * most)
+    def __init__(self, rows: Rows, weight: np.ndarray | None, seeds: np.ndarray, rng: Any) -> None:
+        size = max(SAMPLE, 16 * len(seeds))
         chosen = np.arange(rows.n) if rows.n <= size else rng.integers(rows.n, size=size)
         self.rows = rows.subset(chosen)
         self.weight = np.ones(len(chosen)) if weight is None else weight[chosen]
+        self.seeds, self.to_seeds = seeds, self.squares(seeds)
 
     def squares(self, centroids: np.ndarray) -> np.ndarray:
         """Squared distances to each centroid: (rows, k)."""
         distances = transformed(self.rows, centroids, 1)
         return np.square(distances, out=distances)
 
-    def extended(self, centroids: np.ndarray, seeds: np.ndarray, k: int) -> np.ndarray:
+    def extended(self, centroids: np.ndarray, k: int) -> np.ndarray:
         """The centroids and the seeds that would lower their inertia most, k in all."""
         nearest = self.squares(centroids).min(axis=1)
         # No product of matrices: without memory OpenBLAS ends the process, and einsum crashes.
-        gains = np.maximum(nearest[:, None] - self.squares(seeds), 0)
+        gains = np.maximum(nearest[:, None] - self.to_seeds, 0)
         gains = (self.weight[:, None] * gains).sum(axis=0)
         best = np.argsort(-gains, kind="stable")[: k - len(centroids)]
-        return np.concatenate([centroids, seeds[best]])
+        return np.concatenate([centroids, self.seeds[best]])
 
 
 def knee_of(ks: np.ndarray, inertias: np.ndarray) -> tuple[int | None, str | None]:

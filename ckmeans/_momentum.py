@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from ckmeans._bounds import weighted_shift
+
 ROUNDED = 1e-15  # of the inertia between clusters, by which that within is out
 
 
@@ -21,7 +23,7 @@ class Momentum:
     """
 
     def __init__(self, origin: np.ndarray) -> None:
-        self.origin = origin  # (d,) near most rows
+        self.origin = origin[None]  # (1, d) near most rows
         self.means: np.ndarray | None = None  # of the last iteration, (k, d)
         self.steps = 0
         self.pause, self.next_pause = 0, 1  # iterations without, after a step too far
@@ -34,9 +36,9 @@ class Momentum:
         """Whether the step to these centroids (k, d) may have raised the inertia; their clusters
         have these means, some of them are empty, and these masses (k,)."""
         # Less that of all rows about the origin, which is the same in each iteration.
-        between = mass * np.square(means - self.origin).sum(axis=1)
-        inertia = float((mass * np.square(centroids - means).sum(axis=1) - between).sum())
-        if self.steps and inertia > self.inertia - ROUNDED * float(between.sum()):
+        between = weighted_shift(mass, means, self.origin)
+        inertia = weighted_shift(mass, centroids, means) - between
+        if self.steps and inertia > self.inertia - ROUNDED * between:
             return True
         self.inertia, self.emptied = inertia, len(empty) > 0
         return False

@@ -120,11 +120,11 @@ class Rows:
         return Rows(self[index])
 
     def every(self, step: int, memory: np.ndarray | None) -> tuple[Rows, np.ndarray | None]:
-        """Every step-th row: a copy of at most 6 bytes for each of all rows, else where it is; and
+        """Every step-th row: a copy of at most 13 bytes for each of all rows, else where it is; and
         what is left of the memory (m,) uint8 that is given, if any, when the copy is in it."""
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
         some = self.X[::step]
-        if self.d * self.X.itemsize <= 6 * step:
+        if self.d * self.X.itemsize <= 13 * step:
             copy, memory = taken(memory, some.shape, some.dtype)
             for first in range(0, len(some), self.block_rows):  # NumPy can't be interrupted
                 copy[first : first + self.block_rows] = some[first : first + self.block_rows]

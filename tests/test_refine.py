@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ckmeans import elbow, kmeans
 from ckmeans._iterate import Limits, Problem, Start, lloyd
-from ckmeans._refine import promises, swapped
+from ckmeans._refine import principal_line, promises, swapped
 from ckmeans._rows import Rows
 
 
@@ -169,6 +169,23 @@ def test_swaps_that_bring_nothing_are_not_taken(monkeypatch):
     assert swapped(problem, run, LIMITS, np.random.default_rng(0)) is run and len(tries) == 1
     late = LIMITS._replace(deadline=-np.inf)
     assert swapped(problem, run, late, np.random.default_rng(0)) is run and len(tries) == 1
+
+
+def test_the_line_along_which_rows_vary_most():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 5)) * [1, 2, 3, 9, 1]
+    turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    line = principal_line(rows @ turn)
+    assert np.abs(line @ turn[3]) > 0.99 and line @ line == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e150, 1e300])
+def test_promises_near_the_ends_of_the_range(scale):
+    """Squares may overflow, or be lost: no warning, and no harm."""
+    centres, X = pairs(3, 300)
+    problem, run = settled(X * scale, centres * scale)
+    after = swapped(problem, run, LIMITS, np.random.default_rng(0))
+    assert len(after.centroids) == 4 and np.isfinite(after.centroids).all()
 
 
 def test_equal_rows_promise_nothing():
