@@ -13,9 +13,9 @@ from ckmeans._results import nearest_labels, own_distances2
 from ckmeans._rows import scattered
 
 # One of so many rows goes first, then more of them. None of these divides a round number of bytes.
-# To read every third row takes as long as to read all, whose lines the processor fetches unasked; a
-# fifth is few enough to be copied: elbows of 200k x 16 take 0.92 of the time with 33, 11 and 3.
-STEPS = (33, 13, 5)
+# A third of the rows after them would take as long to read as all, whose lines the processor fetches
+# unasked; with 33, 11 and 3 elbows of 200k x 16 and 100k x 32 take 1.15 of the time.
+STEPS = (33, 9)
 # Rows that are enough to tell where the means of all are: with fewer of a cluster, or for each
 # coordinate of the centroids, their own optimum is another (100k x 128, k = 256: 1.2 of the time).
 LEAST, LEAST_OF_CLUSTER, LEAST_OF_NUMBER = 4096, 64, 5
@@ -26,14 +26,11 @@ REACHED = 0.01
 FEW = 8  # iterations; a level that takes fewer leaves hardly more to the next, which is all rows
 WORTHWHILE = 1 << 24  # products in an iteration over all rows
 SAMPLE = 2048  # rows, by which starts are compared
-# The step from which a first level leaves local minima too: two breaths cost an iteration over all
-# rows. They find the best optimum known at 1M x 2 and 1M x 3 (without, 2 and 5 % above it).
-SWAPS_FROM = 13
 
 
 class Coarse:
-    """Every 33rd, 13th and fifth row, if there are many: each time they are fewer, the centroids
-    that they come to are nearer to a fixed point of all rows than the start."""
+    """Every 33rd row and every ninth, if there are many: fewer than all, and the centroids that they
+    come to are nearer to a fixed point of all than the start."""
 
     def __init__(self, problem: Problem, k: int) -> None:
         self.problem, rows = problem, problem.rows
@@ -56,7 +53,7 @@ class Coarse:
             error = len(start) ** 2 * square / some.rows.n
             brief = limits._replace(callback=None, shift=max(limits.shift, REACHED * error))
             run = lloyd(some, Start(centroids, drawn=True), brief, 0)
-            if rng is not None and step == self.steps[0] >= SWAPS_FROM:
+            if rng is not None and step == self.steps[0]:  # two breaths cost an iteration over all
                 run = swapped(some, run, brief, rng)
             centroids, square = run.centroids, mean_square(self.sample, run.centroids)
             if run.n_iter < FEW:

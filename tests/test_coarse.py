@@ -12,7 +12,7 @@ from ckmeans._iterate import Limits, Problem
 from ckmeans._kmeans import drawn_start
 from ckmeans._rows import Rows
 
-N = 13 * 4096  # rows, of which every 13th and every fifth go first
+N = 33 * 4096  # rows, of which every 33rd and every ninth go first
 LIMITS = Limits(300, 0.0, np.inf, None, 1)
 
 
@@ -43,9 +43,9 @@ def planes(n, d=2, seed=0):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 def test_the_result_is_a_fixed_point(levels, init, dtype):
-    X = planes(2 * N).astype(dtype)  # enough for levels to work in the memory of the bounds
+    X = planes(N).astype(dtype)  # enough for levels to work in the memory of the bounds
     result = kmeans(X, 8, 0, init=init, n_init=2)
-    assert result.converged and levels[:2] == [13, 5]
+    assert result.converged and levels[:2] == [33, 9]
     assert_fixed_point(X, result)
 
 
@@ -78,7 +78,7 @@ def test_elbows_end_in_fixed_points(levels, options):
 
 
 def test_the_same_bits_whatever_the_threads_and_the_algorithm():
-    X = planes(5 * N, seed=1).astype("f4")
+    X = planes(2 * N, seed=1).astype("f4")
     one = kmeans(X, 8, 3, n_threads=1)
     for n_threads, algorithm in [(2, "auto"), (3, "lloyd"), (1, "hamerly")]:
         other = kmeans(X, 8, 3, n_threads=n_threads, algorithm=algorithm)
@@ -93,13 +93,13 @@ def test_sparse_rows_take_the_same_levels(levels):
     dense, of_dense = kmeans(X, 5, 0, init="random"), levels.copy()
     levels.clear()
     found = kmeans(sparse.csr_array(X), 5, 0, init="random")
-    assert levels == of_dense == [13, 5]
+    assert levels == of_dense == [33, 9]
     np.testing.assert_array_equal(found.labels, dense.labels)
     np.testing.assert_allclose(found.centroids, dense.centroids, atol=1e-10)
 
 
 def test_fewer_iterations_are_left_to_all_rows(monkeypatch):
-    X = planes(3 * N)
+    X = planes(N)
     with_some = [kmeans(X, 8, seed, tol=1e-4).n_iter for seed in range(5)]
     monkeypatch.setattr(_coarse, "WORTHWHILE", np.inf)
     without = [kmeans(X, 8, seed, tol=1e-4).n_iter for seed in range(5)]
@@ -127,13 +127,13 @@ def test_the_next_level_is_all_rows_after_few_iterations(levels):
     rng = np.random.default_rng(0)
     X = np.array([[0, 0], [100, 0], [0, 100]])[rng.integers(3, size=N)] + rng.normal(size=(N, 2))
     kmeans(X, 3, 0)
-    assert levels == [13]
+    assert levels == [33]
 
 
-@pytest.mark.parametrize("period", [5, 13, 33])
+@pytest.mark.parametrize("period", [9, 33])
 @pytest.mark.parametrize("cluster", [kmeans, lambda X, k, seed: elbow(X, [4, k], seed).results[1]])
 def test_rows_that_go_first_may_be_unlike_the_others(monkeypatch, levels, period, cluster):
-    X = planes(33 * 4096)
+    X = planes(N)
     X[::period] = [50.0, 0.0] + np.random.default_rng(2).normal(size=(len(X[::period]), 2))
     inertias = [cluster(X, 8, seed).inertia for seed in range(3)]
     assert levels
@@ -160,22 +160,25 @@ def test_the_first_level_leaves_local_minima(monkeypatch, options):
     X = 10 + rng.normal(size=(12, 3))[rng.integers(12, size=N)] * 8 + rng.normal(size=(N, 3)) / 4
     found = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
     assert max(found) < 1.001 * min(found)
-    monkeypatch.setattr(_coarse, "SWAPS_FROM", np.inf)
+    monkeypatch.setattr(_coarse, "swapped", lambda problem, run, *_: run)
     without = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
     assert min(without) > 1.5 * max(found)
 
 
-def test_swaps_are_not_for_levels_that_are_large(monkeypatch):
-    monkeypatch.setattr(_coarse, "swapped", lambda *_: pytest.fail("at a third of the rows"))
-    kmeans(planes(N - 1), 8, 0)
+def test_swaps_are_for_the_first_level_and_not_for_elbows(monkeypatch, levels):
+    of = []
+    monkeypatch.setattr(_coarse, "swapped", lambda problem, run, *_: of.append(levels[-1]) or run)
+    kmeans(planes(N), 8, 0)
+    kmeans(planes(N - 33), 8, 0)
     elbow(planes(N), [2, 8], 0)
+    assert of == [33, 9]
 
 
 def test_equal_weights_are_none(levels):
     X = planes(N)
     without = kmeans(X, 8, 0)
     weighted = kmeans(X, 8, 0, sample_weight=np.full(N, 2.0))
-    assert levels == [13, 5, 13, 5]
+    assert levels == [33, 9, 33, 9]
     np.testing.assert_array_equal(weighted.labels, without.labels)
     np.testing.assert_allclose(weighted.centroids, without.centroids, atol=1e-12)
     assert weighted.inertia == pytest.approx(2 * without.inertia, rel=1e-12)
@@ -185,17 +188,17 @@ def test_few_rows_weights_and_given_starts_take_none(levels):
     X = planes(N)
     kmeans(X, 8, init=X[:8])
     kmeans(X, 8, 0, sample_weight=np.arange(N))
-    kmeans(X[: 5 * 4096 - 1], 8, 0)
-    kmeans(X[: 5 * 64 * 100 - 1], 100, 0, max_iter=2)
+    kmeans(X[: 9 * 4096 - 1], 8, 0)
+    kmeans(X[: 9 * 64 * 100 - 1], 100, 0, max_iter=2)
     kmeans(X, 1, 0)
-    wide = np.random.default_rng(0).normal(size=(5 * 4096, 300))
+    wide = np.random.default_rng(0).normal(size=(9 * 4096, 300))
     kmeans(wide, 3, 0, max_iter=1)  # 4096 rows for 900 coordinates of centroids
     assert levels == []
     kmeans(wide[:, :250], 3, 0, max_iter=1)
-    assert levels == [5]
+    assert levels == [9]
 
 
-@pytest.mark.parametrize("step", [5, 13, 33])
+@pytest.mark.parametrize("step", [9, 33])
 @pytest.mark.parametrize(
     "layout",
     [
@@ -231,7 +234,7 @@ def test_a_level_works_in_the_memory_of_the_bounds():
     """Its rows and its own bounds in different parts of it."""
     X = planes(1 << 17).astype("f4")
     problem = Problem(Rows(X), None, None, 1)
-    some = problem.every(5)
+    some = problem.every(9)
     assert np.shares_memory(some.sweep.lend(), problem.sweep.lend())
     assert np.shares_memory(some.rows.X, problem.sweep.lend())
     assert not np.shares_memory(some.rows.X, some.sweep.lend())
