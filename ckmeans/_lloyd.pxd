@@ -190,8 +190,8 @@ cdef Py_ssize_t seed_open_rows(
     const uint32_t* open_bits, int32_t first, int32_t* rows,
 ) noexcept nogil
 
-cdef void seed_fetch_open_rows(
-    const uint32_t* open_bits, const void* X, Py_ssize_t row_bytes,
+cdef void seed_fetch_rows(
+    const int32_t* rows, Py_ssize_t m, const void* X, Py_ssize_t row_bytes,
 ) noexcept nogil
 
 # The rows of a CSR matrix, at the level of SIMD in use: as _tiles/tiles.h says.

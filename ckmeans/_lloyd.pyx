@@ -161,7 +161,7 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_pack_candidates_f64(const double* candidates, Py_ssize_t t, Py_ssize_t d,
                                  double* packed)
     Py_ssize_t ckm_open_rows(const uint32_t* open_bits, int32_t first, int32_t* rows)
-    void ckm_fetch_open_rows(const uint32_t* open_bits, const void* X, Py_ssize_t row_bytes)
+    void ckm_fetch_rows(const int32_t* rows, Py_ssize_t m, const void* X, Py_ssize_t row_bytes)
     void ckm_sparse_measure(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, double* norms2,
                             double* norms, int16_t* integers)
     size_t ckm_sparse_packed_bytes(Py_ssize_t k, Py_ssize_t d)
@@ -556,10 +556,10 @@ cdef Py_ssize_t seed_open_rows(
     return ckm_open_rows(open_bits, first, rows)
 
 
-cdef void seed_fetch_open_rows(
-    const uint32_t* open_bits, const void* X, Py_ssize_t row_bytes,
+cdef void seed_fetch_rows(
+    const int32_t* rows, Py_ssize_t m, const void* X, Py_ssize_t row_bytes,
 ) noexcept nogil:
-    ckm_fetch_open_rows(open_bits, X, row_bytes)
+    ckm_fetch_rows(rows, m, X, row_bytes)
 
 
 cdef void sparse_measure(

@@ -20,7 +20,7 @@ from ckmeans._memory import fresh
 from ckmeans._lloyd cimport (
     CKM_CANDIDATE_BYTES, CKM_CELL_ROWS, CKM_FETCHED_BYTES, CKM_MOST_CANDIDATES, CKM_NARROW,
     CKM_OPEN_WORDS, ckm_gains, read_rows, real, seed_beyond, seed_chances, seed_distances2,
-    seed_fetch_open_rows, seed_narrow_gains, seed_open_rows, seed_pack_candidates, seed_pack_sift,
+    seed_fetch_rows, seed_narrow_gains, seed_open_rows, seed_pack_candidates, seed_pack_sift,
     seed_sift, seed_sift_bytes, seed_wide_gains,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
@@ -227,28 +227,40 @@ cdef void settle_rows(
     at 1M x 8, 0.94 at 100k x 32 and 100k x 128. Where every other line is read, the processor goes
     on to the next by itself (1M x 2: 1.3 times as long).
     """
-    cdef Py_ssize_t i, row, m = CELL
+    cdef Py_ssize_t cell, m, following = 0, end = (last + CELL - 1) // CELL
     cdef Py_ssize_t row_bytes = p.d * sizeof(real), few = 0
-    cdef bint closer, changed
+    cdef int32_t* rows = w.listed
+    cdef int32_t* later = w.listed + 2 * CELL
     if p.X != NULL and row_bytes <= CKM_FETCHED_BYTES:
         few = CELL * row_bytes // (2 * LINE)
-    while first < last:
-        if m < few and first + CELL < last:
-            seed_fetch_open_rows(open_words(p, first // CELL + 1, place),
-                                 p.X + (first + CELL) * row_bytes, row_bytes)
-        m = seed_open_rows(open_words(p, first // CELL, place), 0, w.listed)
+    following = seed_open_rows(open_words(p, first // CELL, place), 0, later)
+    for cell in range(first // CELL, end):
+        m = following
+        rows, later = later, rows
+        if cell + 1 < end:
+            following = seed_open_rows(open_words(p, cell + 1, place), 0, later)
+            if following < few:
+                seed_fetch_rows(later, following, p.X + (cell + 1) * CELL * row_bytes, row_bytes)
         if m:
-            squares_of(p, first, w.listed, m, centroid, w, _)
-            changed = 0
-            for i in range(m):
-                row = first + w.listed[i]
-                closer = w.squares[i] < p.nearest[row]
-                p.nearest[row] = w.squares[i] if closer else p.nearest[row]
-                p.owner[row] = j if closer else p.owner[row]
-                changed |= closer
-            if changed:
-                add_up(p, first // CELL)
-        first += CELL
+            squares_of(p, cell * CELL, rows, m, centroid, w, _)
+            if lowered(p, cell * CELL, rows, m, j, w.squares):
+                add_up(p, cell)
+
+
+cdef inline bint lowered(
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t m, int32_t j,
+    const double* squares,
+) noexcept nogil:
+    """Whether centroid j is nearer to some of m rows; these become its own."""
+    cdef Py_ssize_t i, row
+    cdef bint changed = 0
+    for i in range(m):
+        row = first + rows[i]
+        if squares[i] < p.nearest[row]:
+            p.nearest[row] = squares[i]
+            p.owner[row] = j
+            changed = 1
+    return changed
 
 
 cdef void add_exactly(double* total, double* rest, double x) noexcept nogil:

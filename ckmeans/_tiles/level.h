@@ -30,6 +30,7 @@
 static const table_seed JOIN(level, seed, LEVEL) = {
     JOIN(beyond, f64, LEVEL),
     JOIN(chances, f64, LEVEL),
+    JOIN(open_rows, f32, LEVEL),
     SEED(f32),
     SEED(f64),
 };

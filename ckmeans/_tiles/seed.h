@@ -61,6 +61,20 @@ static double NAME(chances)(const double *nearest, const double *weight, ptrdiff
     return total;
 }
 
+#else
+
+/* Lists the set bits of CKM_OPEN_WORDS words, from `first` on; may write LANES numbers more. */
+static ptrdiff_t NAME(open_rows)(const uint32_t *open, int32_t first, int32_t *rows)
+{
+    const int lanes = VECTOR_BYTES == 64 ? LANES : CKM_OPEN_ROWS;
+    ptrdiff_t count = 0;
+    for (int word = 0; word < CKM_OPEN_WORDS; word++, first += CKM_OPEN_ROWS)
+        for (int at = 0; open[word] && at < CKM_OPEN_ROWS; at += lanes)
+            count = NAME(append_indices)(rows, count, first + at,
+                                         open[word] >> at & 0xFFFFFFFFu >> (32 - lanes));
+    return count;
+}
+
 #endif
 
 /* n columns of SEED_ROWS rows, as doubles. */

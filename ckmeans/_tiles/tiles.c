@@ -104,6 +104,7 @@ SEED_TABLE(f64, double)
 typedef struct {
     ptrdiff_t (*beyond)(const double *, const int32_t *, ptrdiff_t, const double *, int32_t *);
     double (*chances)(const double *, const double *, ptrdiff_t, double, double);
+    ptrdiff_t (*open_rows)(const uint32_t *, int32_t, int32_t *);
     seed_f32 f32;
     seed_f64 f64;
 } table_seed;
@@ -564,22 +565,16 @@ SEED_INTERFACE(f64, double)
 
 ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows)
 {
-    ptrdiff_t count = 0;
-    for (int word = 0; word < CKM_OPEN_WORDS; word++, first += CKM_OPEN_ROWS)
-        for (uint32_t bits = open[word]; bits; bits &= bits - 1)
-            rows[count++] = first + lowest_bit(bits);
-    return count;
+    return chosen->seed->open_rows(open, first, rows);
 }
 
-void ckm_fetch_open_rows(const uint32_t *open, const void *X, ptrdiff_t row_bytes)
+void ckm_fetch_rows(const int32_t *rows, ptrdiff_t m, const void *X, ptrdiff_t row_bytes)
 {
-    for (int word = 0; word < CKM_OPEN_WORDS; word++)
-        for (uint32_t bits = open[word]; bits; bits &= bits - 1) {
-            const ptrdiff_t row = word * CKM_OPEN_ROWS + lowest_bit(bits);
-            const uintptr_t at = (uintptr_t)X + (uintptr_t)(row * row_bytes);
-            for (ptrdiff_t line = 0; line < row_bytes; line += 64) prefetch(at + (uintptr_t)line);
-            prefetch(at + (uintptr_t)row_bytes - 1);
-        }
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const uintptr_t at = (uintptr_t)X + (uintptr_t)(rows[i] * row_bytes);
+        for (ptrdiff_t line = 0; line < row_bytes; line += 64) prefetch(at + (uintptr_t)line);
+        prefetch(at + (uintptr_t)row_bytes - 1);
+    }
 }
 
 /* No more centroids are half a pair of the widest vectors. */

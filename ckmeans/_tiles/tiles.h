@@ -357,12 +357,13 @@ ptrdiff_t ckm_sift_f64(const double *X, const int32_t *at, const int32_t *listed
                        const double *nearest, const float *norms2, const void *packed,
                        int32_t *survivors);
 
-/* Lists the set bits of CKM_OPEN_WORDS words, from `first` on; returns how many. */
+/* Lists the set bits of CKM_OPEN_WORDS words, from `first` on; returns how many. May write 16 numbers
+ * more. */
 ptrdiff_t ckm_open_rows(const uint32_t *open, int32_t first, int32_t *rows);
 
 /* Fetches these rows of X, packed and so many bytes long, ahead of their use; longer ones than
  * CKM_FETCHED_BYTES would leave the L1 cache again, and ckm_distances2 does it. */
 #define CKM_FETCHED_BYTES 1024
-void ckm_fetch_open_rows(const uint32_t *open, const void *X, ptrdiff_t row_bytes);
+void ckm_fetch_rows(const int32_t *rows, ptrdiff_t m, const void *X, ptrdiff_t row_bytes);
 
 #endif
