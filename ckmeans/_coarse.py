@@ -13,8 +13,8 @@ from ckmeans._results import nearest_labels, own_distances2
 from ckmeans._rows import scattered
 
 # One of so many rows goes first, then more of them. None of these divides a round number of bytes.
-# A third of the rows after them would take as long to read as all, whose lines the processor fetches
-# unasked; with 33, 11 and 3 elbows of 200k x 16 and 100k x 32 take 1.15 of the time.
+# A third of the rows after them would take as long to read as all, whose lines the processor
+# fetches unasked; with 33, 11 and 3 elbows of 200k x 16 and 100k x 32 take 1.15 of the time.
 STEPS = (33, 9)
 # Rows that are enough to tell where the means of all are: with fewer of a cluster, or for each
 # coordinate of the centroids, their own optimum is another (100k x 128, k = 256: 1.2 of the time).
@@ -29,8 +29,8 @@ SAMPLE = 2048  # rows, by which starts are compared
 
 
 class Coarse:
-    """Every 33rd row and every ninth, if there are many: fewer than all, and the centroids that they
-    come to are nearer to a fixed point of all than the start."""
+    """Every 33rd row and every ninth, if there are many: fewer than all, and the centroids that
+    they come to are nearer to a fixed point of all than the start."""
 
     def __init__(self, problem: Problem, k: int) -> None:
         self.problem, rows = problem, problem.rows

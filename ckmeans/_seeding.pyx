@@ -98,13 +98,13 @@ cdef uint32_t* open_words(const Plan* p, Py_ssize_t cell, Py_ssize_t place) noex
 
 cdef void squares_of(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const double* point,
-    Work* w, real _
+    double* squares, Work* w, real _
 ) noexcept nogil:
-    """w.squares of at most CELL rows first + rows[i], or first + i for NULL."""
+    """Squared distances of the rows first + rows[i], or first + i for NULL, to a point."""
     cdef Py_ssize_t m, done = 0
     cdef const real* block
     if p.X != NULL:
-        seed_distances2(<const real*> p.X + first * p.d, p.d, rows, count, point, w.squares)
+        seed_distances2(<const real*> p.X + first * p.d, p.d, rows, count, point, squares)
         return
     while done < count:
         m = min(p.gathered, count - done)
@@ -112,7 +112,7 @@ cdef void squares_of(
             block = converted(p, first + done, NULL, m, w, _)
         else:
             block = converted(p, first, rows + done, m, w, _)
-        seed_distances2(block, p.d, <const int32_t*> NULL, m, point, w.squares + done)
+        seed_distances2(block, p.d, <const int32_t*> NULL, m, point, squares + done)
         done += m
 
 
@@ -208,13 +208,8 @@ cdef void take_rows(
     const Plan* p, Py_ssize_t first, Py_ssize_t last, const double* centroid, Work* w, real _
 ) noexcept nogil:
     """Give the rows to the first centroid."""
-    cdef Py_ssize_t m
-    while first < last:
-        m = min(<Py_ssize_t> CELL, last - first)
-        squares_of(p, first, NULL, m, centroid, w, _)
-        memcpy(p.nearest + first, w.squares, m * sizeof(double))
-        memset(p.owner + first, 0, m * sizeof(int32_t))
-        first += CELL
+    squares_of(p, first, NULL, last - first, centroid, p.nearest + first, w, _)
+    memset(p.owner + first, 0, (last - first) * sizeof(int32_t))
 
 
 cdef void settle_rows(
@@ -242,7 +237,7 @@ cdef void settle_rows(
             if following < few:
                 seed_fetch_rows(later, following, p.X + (cell + 1) * CELL * row_bytes, row_bytes)
         if m:
-            squares_of(p, cell * CELL, rows, m, centroid, w, _)
+            squares_of(p, cell * CELL, rows, m, centroid, w.squares, w, _)
             if lowered(p, cell * CELL, rows, m, j, w.squares):
                 add_up(p, cell)
 
@@ -283,7 +278,7 @@ cdef double exact_gain(
     for cell in range((p.n + CELL - 1) // CELL):
         m = seed_open_rows(open_words(p, cell, place), 0, w.listed)
         if m:
-            squares_of(p, cell * CELL, w.listed, m, candidate, w, _)
+            squares_of(p, cell * CELL, w.listed, m, candidate, w.squares, w, _)
         for i in range(m):
             row = cell * CELL + w.listed[i]
             if w.squares[i] < p.nearest[row]:
