@@ -148,11 +148,11 @@ def coarse(options):
                 "with": partial(ours, X, k, tol=tol), "without": partial(without, X, k, tol=tol)
             }  # fmt: skip
             ours(X, k, 0, max_iter=2)
-            seconds, inertias = in_turn(functions, range(10))
+            seconds, inertias = in_turn(functions, range(30))
             medians = {which: statistics.median(found) for which, found in inertias.items()}
             figures[f"{name}, tol {tol:g}"] = seconds["without"] / seconds["with"]
             figures[f"{name}, tol {tol:g}: inertia"] = medians["with"] / medians["without"]
-    what = "time without a coarse start over with, inertia with over without; medians of 10 seeds"
+    what = "time without a coarse start over with, inertia with over without; medians of 30 seeds"
     return {"what": what, "figures": figures}
 
 
@@ -171,7 +171,7 @@ def elbows(options):
             "ours": lambda seed, X=X: elbow(X, 20, seed, tol=1e-4, n_threads=1).inertias,
             "sklearn": partial(loop, X),
         }
-        seconds, curves = in_turn(functions, range(3))
+        seconds, curves = in_turn(functions, range(7))
         figures[name] = seconds["sklearn"] / seconds["ours"]
         medians = {which: np.median(found, axis=0) for which, found in curves.items()}
         figures[f"{name}: inertia, mean of ks"] = (medians["ours"] / medians["sklearn"]).mean()
