@@ -53,7 +53,7 @@ class Coarse:
             error = len(start) ** 2 * square / some.rows.n
             brief = limits._replace(callback=None, shift=max(limits.shift, REACHED * error))
             run = lloyd(some, Start(centroids, drawn=True), brief, 0)
-            if rng is not None and step == self.steps[0]:  # two breaths cost an iteration over all
+            if rng is not None and step == self.steps[0]:  # at ten iterations of these a breath
                 run = swapped(some, run, brief, rng)
             centroids, square = run.centroids, mean_square(self.sample, run.centroids)
             if run.n_iter < FEW:

@@ -143,8 +143,8 @@ def kmeans(
     problem = problem_of(rows, weight, k, prune, n_threads)
     best: Run | None = None
     inertias: list[float] = []
-    drawn = starts(problem, k, rng, init, limits.n_init)
-    for start in improved_starts(problem, drawn, limits, rng):
+    all_starts = starts(problem, k, rng, init, limits.n_init)
+    for start in improved_starts(problem, all_starts, limits, rng):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best, stopped = lower_inertia(best, run), run.stopped

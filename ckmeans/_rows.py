@@ -120,8 +120,9 @@ class Rows:
         return Rows(self[index])
 
     def every(self, step: int, memory: np.ndarray | None) -> tuple[Rows, np.ndarray | None]:
-        """Every step-th row: a copy of at most 13 bytes for each of all rows, else where it is; and
-        what is left of the memory (m,) uint8 that is given, if any, when the copy is in it."""
+        """Every step-th row: a copy of at most 13 bytes for each of all rows (22 with what else a
+        level takes), else where it is; and what is left of the memory (m,) uint8 that is given, if
+        any, when the copy is in it."""
         norms = None if self.norms is None else np.ascontiguousarray(self.norms[::step])
         some = self.X[::step]
         if self.d * self.X.itemsize <= 13 * step:

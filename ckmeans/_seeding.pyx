@@ -222,7 +222,7 @@ cdef void settle_rows(
     at 1M x 8, 0.94 at 100k x 32 and 100k x 128. Where every other line is read, the processor goes
     on to the next by itself (1M x 2: 1.3 times as long).
     """
-    cdef Py_ssize_t cell, m, following = 0, end = (last + CELL - 1) // CELL
+    cdef Py_ssize_t cell, m, following, end = (last + CELL - 1) // CELL
     cdef Py_ssize_t row_bytes = p.d * sizeof(real), few = 0
     cdef int32_t* rows = w.listed
     cdef int32_t* later = w.listed + 2 * CELL

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracle import assert_fixed_point
 
-from ckmeans import _coarse, elbow, kmeans
+from ckmeans import _coarse, _refine, elbow, kmeans
 from ckmeans._coarse import Coarse, mean_square
 from ckmeans._iterate import Limits, Problem
 from ckmeans._kmeans import drawn_start
@@ -77,11 +77,22 @@ def test_elbows_end_in_fixed_points(levels, options):
         assert_stays(X, result, **options)
 
 
-def test_the_same_bits_whatever_the_threads_and_the_algorithm():
-    X = planes(2 * N, seed=1).astype("f4")
-    one = kmeans(X, 8, 3, n_threads=1)
+def apart(k=12, d=3):
+    """Clusters of which rows drawn at random miss some."""
+    rng = np.random.default_rng(3)
+    centres = 10 + 8 * rng.normal(size=(k, d))
+    return centres[rng.integers(k, size=N)] + rng.normal(size=(N, d)) / 4
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_the_same_bits_whatever_the_threads_and_the_algorithm(monkeypatch, init):
+    breaths, breath = [], _refine.breath
+    monkeypatch.setattr(_refine, "breath", lambda *args: breaths.append(1) or breath(*args))
+    X = (planes(2 * N, seed=1) if init == "k-means++" else apart()).astype("f4")
+    one = kmeans(X, 8, 3, init=init, n_threads=1)
+    assert breaths or init == "k-means++"
     for n_threads, algorithm in [(2, "auto"), (3, "lloyd"), (1, "hamerly")]:
-        other = kmeans(X, 8, 3, n_threads=n_threads, algorithm=algorithm)
+        other = kmeans(X, 8, 3, init=init, n_threads=n_threads, algorithm=algorithm)
         np.testing.assert_array_equal(one.labels, other.labels)
         np.testing.assert_array_equal(one.centroids, other.centroids)
         assert (one.n_iter, one.inertia) == (other.n_iter, other.inertia)
@@ -155,14 +166,21 @@ def test_a_worse_start_is_not_taken(monkeypatch):
 
 @pytest.mark.parametrize("options", [{}, {"scale": "std"}, {"metric": "cosine"}, {"tol": 1e-4}])
 def test_the_first_level_leaves_local_minima(monkeypatch, options):
-    """Twelve clusters apart, of which rows drawn at random miss some."""
-    rng = np.random.default_rng(3)
-    X = 10 + rng.normal(size=(12, 3))[rng.integers(12, size=N)] * 8 + rng.normal(size=(N, 3)) / 4
+    X = apart()
     found = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
     assert max(found) < 1.001 * min(found)
     monkeypatch.setattr(_coarse, "swapped", lambda problem, run, *_: run)
     without = [kmeans(X, 12, seed, init="random", **options).inertia for seed in range(4)]
     assert min(without) > 1.5 * max(found)
+
+
+def test_sparse_rows_leave_local_minima_too():
+    sparse = pytest.importorskip("scipy.sparse")
+    X = apart()
+    dense = kmeans(X, 12, 0, init="random")
+    found = kmeans(sparse.csr_array(X), 12, 0, init="random")
+    assert found.inertia == pytest.approx(dense.inertia, rel=1e-9)
+    assert kmeans(X, 12, init=X[:12]).inertia > 1.5 * dense.inertia  # or there are none to leave
 
 
 def test_swaps_are_for_the_first_level_and_not_for_elbows(monkeypatch, levels):
