@@ -5,8 +5,9 @@ import pytest
 
 from ckmeans import ConvergenceWarning, elbow, kmeans
 from ckmeans._coarse import Coarse
-from ckmeans._elbow import below_chord, knee_of, slope_ratios
+from ckmeans._elbow import Sample, below_chord, knee_of, slope_ratios
 from ckmeans._momentum import Momentum
+from ckmeans._rows import Rows
 from ckmeans.datasets import xclara
 
 
@@ -145,3 +146,14 @@ def steps_to_fixed_point(momentum):
 def test_momentum_takes_fewer_steps():
     assert steps_to_fixed_point(None) == 1376
     assert steps_to_fixed_point(Momentum(np.zeros(2))) < 1376 / 4
+
+
+@pytest.mark.parametrize("heavy", [1, 2])
+def test_a_clustering_is_extended_by_the_seed_that_lowers_its_inertia_most(heavy):
+    seeds = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    X = np.repeat(seeds, 50, axis=0)
+    weight = np.where((X == seeds[heavy]).all(axis=1), 3.0, 1.0)
+    some = Sample(Rows(X), weight, seeds, np.random.default_rng(0))
+    np.testing.assert_array_equal(some.extended(seeds[:1], 2), seeds[[0, heavy]])
+    both = some.extended(seeds[:1], 3)
+    np.testing.assert_array_equal(both, seeds[[0, heavy, 3 - heavy]])
