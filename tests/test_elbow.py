@@ -152,7 +152,7 @@ def test_momentum_takes_fewer_steps():
 def test_a_clustering_is_extended_by_the_seed_that_lowers_its_inertia_most(heavy):
     seeds = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     X = np.repeat(seeds, 50, axis=0)
-    weight = np.where((X == seeds[heavy]).all(axis=1), 3.0, 1.0)
+    weight = np.repeat([3.0 if seed == heavy else 1.0 for seed in range(3)], 50)
     some = Sample(Rows(X), weight, seeds, np.random.default_rng(0))
     np.testing.assert_array_equal(some.extended(seeds[:1], 2), seeds[[0, heavy]])
     both = some.extended(seeds[:1], 3)
