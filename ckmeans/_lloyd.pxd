@@ -36,6 +36,8 @@ cdef extern from "_tiles/tiles.h" nogil:
     ctypedef struct ckm_gains:
         Py_ssize_t d
         Py_ssize_t t
+        Py_ssize_t own
+        Py_ssize_t room
         const void* candidates
         double weight_scale
         double grow

@@ -13,6 +13,7 @@ from ckmeans._seeding import Seeding
 
 PARALLEL = 1 << 20  # elements times candidates; a step with fewer is done by one thread
 UNINTERRUPTED = 1 << 27  # the same, between two chances for an interrupt
+AHEAD = 1 << 20  # elements; of as many, candidates are drawn ahead
 
 
 class Seeds(NamedTuple):
@@ -47,19 +48,17 @@ def seeds(
     cost = rows.n * rows.width * n_candidates
     threads = n_threads if cost >= PARALLEL else 1
     if threads == 1 and k * cost <= UNINTERRUPTED and not rows.sparse:
-        reached = seeding.seed(rng.random(1 + (k - 1) * n_candidates))
+        reached = seeding.seed(rng.random(1 + (k - 1) * seeding.n_uniforms))
     else:
         in_passes = cost > UNINTERRUPTED or (rows.sparse and threads > 1)
         at_once = 0 if in_passes else UNINTERRUPTED // cost
-        reached = grown(seeding, k, rng, n_candidates, threads, at_once)
+        reached = grown(seeding, k, rng, threads, at_once)
     if reached < k:  # every row of any weight is a centroid already: repeat some
         seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
     return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
 
 
-def grown(
-    seeding: Any, k: int, rng: Any, n_candidates: int, threads: int, at_once: int
-) -> int:
+def grown(seeding: Any, k: int, rng: Any, threads: int, at_once: int) -> int:
     """seeding.seed() with threads, or with chances for an interrupt: after so many steps at once,
     or for 0 after each pass."""
     begin(seeding, rng.random(), threads)
@@ -67,7 +66,7 @@ def grown(
     with _team.Company(seeding) as company:
         while reached == aim < k:
             aim = min(k, reached + max(1, at_once))
-            uniforms = rng.random((aim - reached, n_candidates))
+            uniforms = rng.random((aim - reached, seeding.n_uniforms))
             if not at_once:
                 reached = shared(seeding, uniforms, threads)
             elif threads > 1:
@@ -80,17 +79,18 @@ def grown(
 def seeding_of(
     rows: Any, weight: np.ndarray | None, k: int, n_candidates: int, memory: np.ndarray | None
 ) -> Any:
+    ahead = rows.n * rows.d >= AHEAD
     if rows.sparse:
         from ckmeans._sparse import SparseSeeding
 
-        return SparseSeeding(rows, weight, k, n_candidates)
-    return Seeding(rows.source, weight, k, n_candidates, memory)
+        return SparseSeeding(rows, weight, k, n_candidates, ahead)
+    return Seeding(rows.source, weight, k, n_candidates, memory, ahead)
 
 
-def begin(seeding: Seeding, uniform: float, threads: int) -> None:
+def begin(seeding: Any, uniform: float, threads: int) -> None:
     """The first centroid."""
     seeding.begin(uniform)
-    _team.each(seeding.settle, segments(seeding), threads)
+    _team.each(seeding.work, segments(seeding), threads)
     seeding.begun()
 
 
@@ -104,17 +104,13 @@ def together(
     return seeding.reached
 
 
-def shared(seeding: Seeding, uniforms: np.ndarray, threads: int) -> int:
+def shared(seeding: Any, uniforms: np.ndarray, threads: int) -> int:
     """seeding.steps(uniforms) with each pass shared out among threads."""
     for row in uniforms:
-        if not seeding.draw(row):
-            break
-        _team.each(seeding.measure, segments(seeding), threads)
-        seeding.pick()
-        _team.each(seeding.settle, segments(seeding), threads)
-        seeding.advance()
+        while seeding.next_pass(row):
+            _team.each(seeding.work, segments(seeding), threads)
     return seeding.reached
 
 
-def segments(seeding: Seeding) -> list[tuple[int]]:
+def segments(seeding: Any) -> list[tuple[int]]:
     return [(segment,) for segment in range(seeding.n_segments)]

@@ -5,6 +5,14 @@
 A pass over X measures what every candidate of a step would gain and marks the rows that may gain;
 another settles the best candidate at its marked rows. Estimates carry bounds, so that the choice,
 the distances and the chances are those of float64 differences, whatever the level of SIMD.
+
+To read many rows takes longer than to compute with them. So their candidates are drawn ahead,
+before the centroid of the step before is settled: by the chances before, and kept with the
+probability of new over old, which makes the chance of each the new one (rejection sampling, von
+Neumann 1951).
+Narrow rows are then settled and measured in one pass. Of wide rows few are settled, but two steps
+are measured at once: what each candidate of the second gains beside each of the first.
+
 Where rows are wide, the triangle inequality leaves out those too near to their own centroid (Raff
 2021, "Exact acceleration of k-means++ and k-means||"; Lang & Schubert 2024), and products of
 integers most of the others (_tiles/sift.h).
@@ -37,13 +45,19 @@ cdef enum:
     MOST = CKM_MOST_CANDIDATES
     SIFTED = 4 * CELL             # rows from which packing candidates as integers pays
 
+NARROW = CKM_NARROW               # columns
+
+cdef enum:                        # what a pass over the rows does
+    MEASURING = 1
+    SETTLING = 2
+
 cdef enum:                        # what leaves out rows that gain nothing
     LIMITS
     SIFT
     FILTERS
 
 cdef struct Plan:
-    Py_ssize_t n, d, t            # rows, columns, candidates of the step
+    Py_ssize_t n, d, t            # rows, columns, candidates
     Py_ssize_t room               # candidates that `open` has room for
     Py_ssize_t gathered
     const ckm_source* source      # (n, d)
@@ -53,7 +67,7 @@ cdef struct Plan:
     double* nearest               # (n,) squared distance to the nearest centroid
     int32_t* owner                # (n,) which that is
     double* chances               # (cells,)
-    uint32_t* open                # (cells, t, CKM_OPEN_WORDS) bits: rows that may gain
+    uint32_t* open                # (cells, room, CKM_OPEN_WORDS) bits: rows that may gain
     bint narrow
     ckm_gains gains
     const double* limits          # (j,) a row no farther from its owner gains nothing; or NULL
@@ -93,7 +107,7 @@ cdef const real* converted(
 
 
 cdef uint32_t* open_words(const Plan* p, Py_ssize_t cell, Py_ssize_t place) noexcept nogil:
-    return p.open + (cell * p.t + place) * CKM_OPEN_WORDS
+    return p.open + (cell * p.room + place) * CKM_OPEN_WORDS
 
 
 cdef void squares_of(
@@ -157,7 +171,7 @@ cdef void measure_block(
     cdef uint32_t* bits = open_words(p, first // CELL, 0)
     cdef const double* nearest = p.nearest + first
     cdef const double* weight = p.weight + first if p.weight != NULL else NULL
-    memset(bits, 0, (m + CELL - 1) // CELL * p.t * CKM_OPEN_WORDS * sizeof(uint32_t))
+    memset(bits, 0, (m + CELL - 1) // CELL * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
     left[LIMITS] += m
     if p.limits != NULL:
         m = seed_beyond(nearest, p.owner + first, m, p.limits, w.listed)
@@ -208,8 +222,11 @@ cdef void take_rows(
     const Plan* p, Py_ssize_t first, Py_ssize_t last, const double* centroid, Work* w, real _
 ) noexcept nogil:
     """Give the rows to the first centroid."""
+    cdef Py_ssize_t cell
     squares_of(p, first, NULL, last - first, centroid, p.nearest + first, w, _)
     memset(p.owner + first, 0, (last - first) * sizeof(int32_t))
+    for cell in range(first // CELL, (last + CELL - 1) // CELL):
+        add_up(p, cell)
 
 
 cdef void settle_rows(
@@ -312,19 +329,30 @@ cdef double reciprocal(double x) noexcept nogil:
     return ldexp(1.0, min(1000, max(-1000, -exponent)))
 
 
+def draws_ahead(Py_ssize_t d, Py_ssize_t t):
+    """How many rows of d columns are drawn ahead for t candidates: of wide ones as many as fit in
+    the lanes of both steps, if that is enough."""
+    cdef Py_ssize_t room = (MOST // 2 if t <= MOST // 4 else MOST) - t
+    if d <= CKM_NARROW:
+        return 4 * t
+    return min(3 * t, room) if room >= t > 4 else 0
+
+
 @cython.final
 cdef class Seeding:
     """Rows between two steps of greedy k-means++: 12 bytes a row, 16 where sifted, and a bit for
     each candidate.
 
-    After begin(), settle() for every segment and begun(), a step is draw(), measure() for every
-    segment, pick(), settle() for every segment and advance(); steps() does some at once. Segments
-    are cut by n alone, and may be worked on at the same time.
+    After begin(), work() for every segment and begun(), a step is work() for every segment as long
+    as next_pass() says that there is a pass; steps() does some at once. Segments are cut by n
+    alone, and may be worked on at the same time.
     """
     cdef Plan plan
     cdef Pass one                     # over the segments
-    cdef bint single, measuring
+    cdef bint single
+    cdef int mode                     # what the pass does
     cdef readonly Py_ssize_t n_segments, segment_rows
+    cdef readonly Py_ssize_t n_uniforms   # that a step takes
     cdef readonly object centroids    # (k, d) float64
     cdef readonly object owner        # (n,) int32
     cdef readonly object nearest      # (n,) float64
@@ -334,18 +362,27 @@ cdef class Seeding:
     cdef double* chosen               # (k, d) the centroids
     cdef double* cumulative           # (n_cells,) sums of the chances before
     cdef double* limits               # (k,)
-    cdef double* candidates           # (t, d)
-    cdef double* gains                # (segments, t)
+    cdef double* candidates           # (room, d)
+    cdef double* gains                # (segments, n_gains), see tiles.h
     cdef Py_ssize_t* left             # (segments, 1 + filters) rows before and after each filter
     cdef void* sifter
     cdef Py_ssize_t[FILTERS] pause    # steps for which a filter is not asked
-    cdef Py_ssize_t j, place
-    cdef double largest
+    cdef Py_ssize_t k, j, place       # centroids wanted and settled; which candidate is the next
+    cdef Py_ssize_t n_candidates, n_ahead, n_gains
+    cdef Py_ssize_t n_kept            # candidates drawn ahead, of the step to come
+    cdef bint chosen_ahead            # centroid j is chosen, and not yet settled
+    cdef Py_ssize_t[MOST] kept_at     # their places
+    cdef double[MOST] before          # `nearest` of those that may be kept
+    cdef double largest               # of the squared distances, or a bound
+    cdef double total                 # sum of the chances at the last draw,
+    cdef Py_ssize_t drawn_at          # and how many centroids there were
 
     def __init__(
-        self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates, memory=None
+        self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates, memory=None,
+        bint ahead=False,
     ):
-        """weight: (n,) float64 or None; memory: (m,) uint8 that nobody else uses, or None."""
+        """weight: (n,) float64 or None; memory: (m,) uint8 that nobody else uses, or None; ahead:
+        whether candidates are drawn ahead."""
         cdef Plan* p = &self.plan
         cdef const double[::1] weights
         cdef Py_ssize_t size, others
@@ -355,6 +392,13 @@ cdef class Seeding:
         p.n, p.d, p.room = source.n, source.d, n_candidates
         p.source, p.X = &source.c, source.in_place()
         p.narrow = p.d <= CKM_NARROW
+        self.k, self.n_candidates, self.n_gains = k, n_candidates, n_candidates
+        if ahead:
+            self.n_ahead = draws_ahead(p.d, n_candidates)
+        if not p.narrow:
+            p.room += self.n_ahead
+            self.n_gains += self.n_ahead * (1 + n_candidates)
+        self.n_uniforms = n_candidates + 2 * self.n_ahead
         p.gathered = max(TILE, GATHERED // p.d // TILE * TILE)
         if p.narrow:
             p.gathered = 1024
@@ -377,7 +421,7 @@ cdef class Seeding:
         self.scratches = []
         self.chosen = <double*> data_of(self.centroids)
         p.nearest, p.owner = <double*> data_of(self.nearest), <int32_t*> data_of(self.owner)
-        p.gains.d = p.d
+        p.gains.d, p.gains.room = p.d, p.room
         self.bound_roundings()
         p.scale = p.weight_scale = 1.0
         p.weight = NULL
@@ -395,7 +439,7 @@ cdef class Seeding:
             &at, self.n_cells * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
         self.candidates = <double*> next_piece(&at, p.room * p.d * sizeof(double))
         p.gains.candidates = next_piece(&at, CKM_CANDIDATE_BYTES(p.room, p.d))
-        self.gains = <double*> next_piece(&at, self.n_segments * p.room * sizeof(double))
+        self.gains = <double*> next_piece(&at, self.n_segments * self.n_gains * sizeof(double))
         self.left = <Py_ssize_t*> next_piece(
             &at, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
         if not p.narrow:
@@ -425,6 +469,7 @@ cdef class Seeding:
     cdef void draw_first(self, double uniform) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t c, i, row
+        p.scale = 1.0
         if p.weight == NULL:
             row = min(p.n - 1, <Py_ssize_t> (uniform * p.n))
             read_rows(p.source, p.d, row, NULL, 1, self.candidates)
@@ -434,23 +479,30 @@ cdef class Seeding:
             for c in range(self.n_cells):
                 add_up(p, c)
             self.draw_rows(&uniform, 1)
-        self.j = 0
+        self.j = self.n_kept = 0
+        self.chosen_ahead = False
+        self.total, self.drawn_at = 0.0, 1
+        self.mode = SETTLING
         memcpy(self.chosen, self.candidates, p.d * sizeof(double))
         memset(self.pause, 0, sizeof(self.pause))
 
     def begun(self):
-        """After begin() and settle() for every segment."""
+        """After begin() and work() for every segment."""
         with nogil:
             self.keep_norms()
-        self.j = 1
 
     cdef void keep_norms(self) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t i
-        self.rescale()
+        self.largest = 0.0
+        for i in range(self.n_cells):
+            self.largest = max(self.largest, p.chances[i])
+        if p.weight != NULL or not 1e-60 < self.largest < 1e200:
+            self.rescale()
         if p.norms2 != NULL:
             for i in range(p.n):
                 p.norms2[i] = <float> p.nearest[i]
+        self.j, self.mode = 1, 0
 
     cdef void rescale(self) noexcept nogil:
         """Keep the chances far from overflow and underflow: exactly, by a power of two."""
@@ -468,6 +520,7 @@ cdef class Seeding:
             add_up(p, i)
 
     cdef double add_cells(self) noexcept nogil:
+        """The sum of all chances, and those before each cell."""
         cdef Py_ssize_t c
         cdef double total = 0.0
         for c in range(self.n_cells):
@@ -490,8 +543,8 @@ cdef class Seeding:
     cdef bint draw_rows(self, const double* uniforms, Py_ssize_t count) noexcept nogil:
         """Candidates, distinct, in proportion to weight times squared distance; whether any."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t i, c, row
-        cdef double target, total = self.add_cells()
+        cdef Py_ssize_t i
+        cdef double total = self.add_cells()
         if total < 1e-100:
             self.rescale()
             total = self.add_cells()
@@ -499,12 +552,20 @@ cdef class Seeding:
         if total == 0:
             return False
         for i in range(count):
-            target = uniforms[i] * total
-            c = self.cell_of(target)
-            row = row_in_cell(p, c, target - (self.cumulative[c] - self.plan.chances[c]))
-            read_rows(p.source, p.d, row, NULL, 1, self.candidates + p.t * p.d)
+            self.draw_row(uniforms[i], p.t)
             p.t += self.is_new(p.t)
+        p.gains.own = p.t
         return True
+
+    cdef double draw_row(self, double uniform, Py_ssize_t place) noexcept nogil:
+        """Make a row the candidate of a place; returns its squared distance to its centroid."""
+        cdef Plan* p = &self.plan
+        cdef double target = uniform * self.cumulative[self.n_cells - 1]
+        cdef Py_ssize_t cell = self.cell_of(target)
+        cdef Py_ssize_t row = row_in_cell(
+            p, cell, target - (self.cumulative[cell] - p.chances[cell]))
+        read_rows(p.source, p.d, row, NULL, 1, self.candidates + place * p.d)
+        return p.nearest[row]
 
     cdef bint is_new(self, Py_ssize_t place) noexcept nogil:
         """Whether the candidate differs from those before it."""
@@ -521,7 +582,7 @@ cdef class Seeding:
         """Prepare measuring what the candidates gain."""
         cdef Plan* p = &self.plan
         p.gains.t = p.t
-        memset(self.gains, 0, self.n_segments * p.room * sizeof(double))
+        memset(self.gains, 0, self.n_segments * self.n_gains * sizeof(double))
         if self.single:
             seed_pack_candidates(self.candidates, p.t, p.d, <float*> p.gains.candidates)
         else:
@@ -556,64 +617,194 @@ cdef class Seeding:
                 self.limits[i] = max(self.limits[i] * shrink - tiny, 0.0)
             first += CELL
 
-    cdef void measure_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
-        cdef Py_ssize_t first = segment * self.segment_rows
-        cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
-        cdef double* gains = self.gains + segment * self.plan.room
+    cdef void work_on(self, Py_ssize_t segment, Work* w) noexcept nogil:
+        """A segment of the pass."""
+        if self.single:
+            self.work_as(segment, w, <float> 0)
+        else:
+            self.work_as(segment, w, <double> 0)
+
+    cdef void work_as(self, Py_ssize_t segment, Work* w, real _) noexcept nogil:
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t first = segment * self.segment_rows, end
+        cdef Py_ssize_t last = min(p.n, first + self.segment_rows)
+        cdef Py_ssize_t size = BLOCK if self.j == 0 or self.mode == SETTLING | MEASURING else last
+        cdef double* gains = self.gains + segment * self.n_gains
         cdef Py_ssize_t* left = self.left + segment * (FILTERS + 1)
-        if self.single:
-            measure_rows(&self.plan, first, last, w, gains, left, <float> 0)
-        else:
-            measure_rows(&self.plan, first, last, w, gains, left, <double> 0)
+        cdef const double* centroid = self.chosen + self.j * p.d
+        while first < last:
+            end = min(last, first + size)
+            if self.mode & SETTLING:
+                if self.j == 0:
+                    take_rows(p, first, end, centroid, w, _)
+                else:
+                    settle_rows(p, first, end, <int32_t> self.j, self.place, centroid, w, _)
+            if self.mode & MEASURING:
+                measure_rows(p, first, end, w, gains, left, _)
+            first = end
 
-    cdef void settle_segment(self, Py_ssize_t segment, Work* w) noexcept nogil:
-        if self.single:
-            self.settle_as(segment, w, <float> 0)
+    cdef int prepare(self, const double* uniforms, Work* w) noexcept nogil:
+        """Conclude the pass before and prepare the next of a step: what it does, 0 for none."""
+        cdef Plan* p = &self.plan
+        cdef int before = self.mode
+        self.mode = 0
+        if before & SETTLING:
+            self.j += 1
+            self.chosen_ahead = False
+        if before == 0:
+            self.begin_step(uniforms, w)
+        elif before & MEASURING:
+            if before & SETTLING:
+                self.add_cells()
+            self.choose(w)
+            if p.narrow and self.draw_ahead(uniforms + self.n_candidates):
+                self.chosen_ahead = True
+                self.aim()
+            else:
+                self.mode = SETTLING
         else:
-            self.settle_as(segment, w, <double> 0)
+            self.keep_later(uniforms + self.n_candidates)
+        return self.mode
 
-    cdef void settle_as(self, Py_ssize_t segment, Work* w, real _) noexcept nogil:
-        cdef Py_ssize_t first = segment * self.segment_rows
-        cdef Py_ssize_t last = min(self.plan.n, first + self.segment_rows)
-        cdef const double* centroid = self.chosen + self.j * self.plan.d
-        if self.j == 0:
-            take_rows(&self.plan, first, last, centroid, w, _)
-        else:
-            settle_rows(&self.plan, first, last, <int32_t> self.j, self.place, centroid, w, _)
+    cdef void begin_step(self, const double* uniforms, Work* w) noexcept nogil:
+        cdef Plan* p = &self.plan
+        if self.chosen_ahead:
+            self.mode = SETTLING | MEASURING
+        elif self.n_kept:
+            self.choose_later(w)
+            self.mode = SETTLING
+        elif self.draw_rows(uniforms, self.n_candidates):
+            if not p.narrow:
+                self.draw_later(uniforms + self.n_candidates)
+            self.aim()
+            self.mode = MEASURING
+
+    cdef bint keeps(
+        self, Py_ssize_t place, Py_ssize_t j, double before, double uniform
+    ) noexcept nogil:
+        """Whether a row drawn ahead of centroid j is a candidate after it: in proportion to what
+        that leaves of its squared distance."""
+        cdef Plan* p = &self.plan
+        cdef double square
+        seed_distances2(self.candidates + place * p.d, p.d, <const int32_t*> NULL, 1,
+                        self.chosen + j * p.d, &square)
+        return square >= before or uniform * before < square
+
+    cdef bint many_are_kept(self) noexcept nogil:
+        """Whether another step comes, and enough rows drawn ahead of it are likely to be kept: if
+        this one leaves of the chances what the last did, half for want of one."""
+        cdef double total = self.cumulative[self.n_cells - 1]
+        cdef double share = total / self.total if self.total > 0 else 0.5
+        if self.j - self.drawn_at == 2:     # near to its root
+            share = 0.5 + 0.5 * share
+        self.total, self.drawn_at = total, self.j
+        return self.j + 1 < self.k and share * self.n_ahead >= self.n_candidates - 0.5
+
+    cdef bint draw_ahead(self, const double* uniforms) noexcept nogil:
+        """Draw the candidates of the next step while centroid j is not settled; whether there are
+        enough."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i, n_kept = 0
+        cdef double before
+        if not self.many_are_kept():
+            return False
+        p.t = 0
+        for i in range(self.n_ahead):
+            before = self.draw_row(uniforms[2 * i], p.t)
+            if self.keeps(p.t, self.j, before, uniforms[2 * i + 1]):
+                p.t += self.is_new(p.t)
+                n_kept += 1
+                if n_kept == self.n_candidates:
+                    p.gains.own = p.t
+                    return True
+        return False
+
+    cdef void draw_later(self, const double* uniforms) noexcept nogil:
+        """Draw rows that may be candidates of the step after this."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i
+        if self.many_are_kept():
+            for i in range(self.n_ahead):
+                self.before[i] = self.draw_row(uniforms[2 * i], p.gains.own + i)
+            p.t += self.n_ahead
+
+    cdef void keep_later(self, const double* uniforms) noexcept nogil:
+        """Keep of them those that centroid j - 1 leaves; all or none of as many as a step has."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i
+        for i in range(p.t - p.gains.own):
+            if self.n_kept < self.n_candidates and self.keeps(
+                p.gains.own + i, self.j - 1, self.before[i], uniforms[2 * i + 1]
+            ):
+                self.kept_at[self.n_kept] = p.gains.own + i
+                self.n_kept += 1
+        if self.n_kept < self.n_candidates:
+            self.n_kept = 0
 
     cdef void choose(self, Work* w) noexcept nogil:
+        """The next centroid, of the candidates of this step."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t[MOST] places
+        cdef double[MOST] gains
+        cdef Py_ssize_t i
+        for i in range(p.gains.own):
+            places[i], gains[i] = i, self.gain_at(i)
+        self.choose_among(places, gains, p.gains.own, 1, w)
+        self.rest_filters()
+
+    cdef void choose_later(self, Work* w) noexcept nogil:
+        """The next centroid, of the candidates that were measured with those of the step before."""
+        cdef Plan* p = &self.plan
+        cdef double[MOST] gains
+        cdef Py_ssize_t i
+        for i in range(self.n_kept):
+            gains[i] = self.gain_at(
+                p.t + (self.kept_at[i] - p.gains.own) * p.gains.own + self.place)
+        self.choose_among(self.kept_at, gains, self.n_kept, 2, w)
+        self.n_kept = 0
+        p.t = p.gains.own                   # none is left for another step
+
+    cdef double gain_at(self, Py_ssize_t i) noexcept nogil:
+        """One of the sums of gains, over all segments."""
+        cdef Py_ssize_t s
+        cdef double gain = 0.0
+        for s in range(self.n_segments):
+            gain += self.gains[s * self.n_gains + i]
+        return gain
+
+    cdef void choose_among(
+        self, const Py_ssize_t* places, const double* gains, Py_ssize_t count, double roundings,
+        Work* w,
+    ) noexcept nogil:
         """The candidate that leaves the least inertia, that is, gains most; the first on ties."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t i, s, rivals = 0
-        cdef double[MOST] gain
+        cdef Py_ssize_t i, rivals = 0
         cdef double[MOST] doubt
         cdef double best = -1.0, certain = -1.0, exact
         cdef bint overflow = self.largest > (8e37 if self.single else 4e307)
-        for i in range(p.t):
-            gain[i] = 0.0
-            for s in range(self.n_segments):
-                gain[i] += self.gains[s * p.room + i]
-            doubt[i] = self.doubt_about(gain[i])
-            overflow |= not isfinite(gain[i] + doubt[i])
-            certain = max(certain, gain[i] - doubt[i])
-        for i in range(p.t):
-            if overflow or gain[i] + doubt[i] >= certain:
+        for i in range(count):
+            doubt[i] = roundings * self.doubt_about(gains[i])
+            overflow |= not isfinite(gains[i] + doubt[i])
+            certain = max(certain, gains[i] - doubt[i])
+        for i in range(count):
+            if overflow or gains[i] + doubt[i] >= certain:
                 rivals += 1
-                self.place = i
+                self.place = places[i]
         if rivals > 1:
-            for i in range(p.t):
-                if not overflow and gain[i] + doubt[i] < certain:
+            for i in range(count):
+                if not overflow and gains[i] + doubt[i] < certain:
                     continue
                 if self.single:
-                    exact = exact_gain(p, i, self.candidates + i * p.d, w, <float> 0)
+                    exact = exact_gain(p, places[i], self.candidates + places[i] * p.d, w,
+                                       <float> 0)
                 else:
-                    exact = exact_gain(p, i, self.candidates + i * p.d, w, <double> 0)
+                    exact = exact_gain(p, places[i], self.candidates + places[i] * p.d, w,
+                                       <double> 0)
                 if exact > best:
                     best = exact
-                    self.place = i
+                    self.place = places[i]
         memcpy(self.chosen + self.j * p.d, self.candidates + self.place * p.d,
                p.d * sizeof(double))
-        self.rest_filters()
 
     cdef void rest_filters(self) noexcept nogil:
         """Pause those that left more than three quarters of the rows."""
@@ -637,88 +828,63 @@ cdef class Seeding:
         return (((p.d + 16) * potential + (CELL + 16) * gain) * u + p.n * 2.3e-16 * potential
                 + flushed)
 
-    def draw(self, const double[::1] uniforms):
-        """Draw the candidates of the next step; False if every row is a centroid already."""
+    def next_pass(self, const double[::1] uniforms):
+        """Whether another pass over the rows belongs to a step: after the last one, the step is
+        done, or every row is a centroid already."""
+        cdef Scratch scratch = self.scratch()
         cdef bint any_left
         with nogil:
-            any_left = self.draw_rows(&uniforms[0], uniforms.shape[0])
-            if any_left:
-                self.aim()
+            any_left = self.prepare(&uniforms[0], &scratch.work)
+        self.scratches.append(scratch)
         return any_left
 
-    def measure(self, Py_ssize_t segment):
-        """What the candidates gain in a segment of rows."""
+    def work(self, Py_ssize_t segment):
+        """Do the pass for a segment of rows."""
         cdef Scratch scratch = self.scratch()
         with nogil:
-            self.measure_segment(segment, &scratch.work)
+            self.work_on(segment, &scratch.work)
         self.scratches.append(scratch)
-
-    def pick(self):
-        """Make the best candidate the next centroid."""
-        cdef Scratch scratch = self.scratch()
-        with nogil:
-            self.choose(&scratch.work)
-        self.scratches.append(scratch)
-
-    def settle(self, Py_ssize_t segment):
-        """Lower the distances of a segment by the new centroid."""
-        cdef Scratch scratch = self.scratch()
-        with nogil:
-            self.settle_segment(segment, &scratch.work)
-        self.scratches.append(scratch)
-
-    def advance(self):
-        """Count the new centroid, once all segments are settled."""
-        self.j += 1
 
     @property
     def reached(self):
         """How many centroids there are."""
-        return self.j
+        return self.j + self.chosen_ahead
 
     def steps(self, const double[:, ::1] uniforms):
         """A step for each row of uniforms; returns how many centroids there are then. It is fewer
         where every row is a centroid already."""
         cdef Scratch scratch = self.scratch()
         with nogil:
-            self.take_steps(&uniforms[0, 0], uniforms.shape[0], uniforms.shape[1], &scratch.work)
+            self.take_steps(&uniforms[0, 0], uniforms.shape[0], &scratch.work)
         self.scratches.append(scratch)
-        return self.j
+        return self.reached
 
     def seed(self, const double[::1] uniforms):
-        """All of it, by 1 + steps * candidates uniforms; returns how many centroids there are."""
+        """All of it, by 1 + steps * n_uniforms numbers; returns how many centroids there are."""
         cdef Scratch scratch = self.scratch()
         with nogil:
-            self.seed_all(&uniforms[0], 1 + uniforms.shape[0] // self.plan.room, &scratch.work)
+            self.seed_all(
+                &uniforms[0], 1 + (uniforms.shape[0] - 1) // self.n_uniforms, &scratch.work)
         self.scratches.append(scratch)
         return self.j
 
     cdef void seed_all(self, const double* uniforms, Py_ssize_t k, Work* w) noexcept nogil:
-        cdef Py_ssize_t s
         self.draw_first(uniforms[0])
-        for s in range(self.n_segments):
-            self.settle_segment(s, w)
+        self.pass_over(w)
         self.keep_norms()
-        self.j = 1
-        if k > 1:
-            self.take_steps(uniforms + 1, k - 1, self.plan.room, w)
+        self.take_steps(uniforms + 1, k - 1, w)
 
-    cdef void take_steps(
-        self, const double* uniforms, Py_ssize_t count, Py_ssize_t n_candidates, Work* w
-    ) noexcept nogil:
-        cdef Py_ssize_t i
+    cdef void take_steps(self, const double* uniforms, Py_ssize_t count, Work* w) noexcept nogil:
+        cdef Py_ssize_t i, reached
         for i in range(count):
-            if not self.draw_rows(uniforms + i * n_candidates, n_candidates):
+            reached = self.j + self.chosen_ahead
+            while self.prepare(uniforms + i * self.n_uniforms, w):
+                self.pass_over(w)
+            if self.j + self.chosen_ahead == reached:
                 break
-            self.aim()
-            self.pass_over(True, w)
-            self.choose(w)
-            self.pass_over(False, w)
-            self.j += 1
 
-    cdef void pass_over(self, bint measuring, Work* w) noexcept nogil:
-        """Measure or settle every segment."""
-        self.measuring = measuring
+    cdef void pass_over(self, Work* w) noexcept nogil:
+        """Do the pass for every segment."""
         open_pass(&self.one, self.n_segments)
         self.do_segments(w)
         wait_for_all(&self.one)
@@ -726,10 +892,7 @@ cdef class Seeding:
     cdef void do_segments(self, Work* w) noexcept nogil:
         cdef Py_ssize_t segment = take_segment(&self.one)
         while segment >= 0:
-            if self.measuring:
-                self.measure_segment(segment, w)
-            else:
-                self.settle_segment(segment, w)
+            self.work_on(segment, w)
             next_of(&self.one.done)
             segment = take_segment(&self.one)
 
@@ -765,7 +928,6 @@ cdef class Seeding:
                 source.data = origin + (first + i) * stride
                 p.X = source.data if in_place else NULL
                 p.owner = &owners[i, 0]
-                p.scale = 1.0
                 self.seed_all(&uniforms[i, 0], k, &scratch.work)
                 reached[i] = self.j == k
                 for j in range(self.j, k):    # fewer distinct rows than k

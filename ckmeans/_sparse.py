@@ -25,6 +25,7 @@ from ckmeans._csr import (
 from ckmeans._iterate import Problem
 from ckmeans._memory import fresh
 from ckmeans._rows import directions
+from ckmeans._seeding import NARROW, draws_ahead
 
 BLOCK_ELEMENTS = 1 << 17  # of a block of rows
 SAMPLED, VISIT, LISTING = 64, 0.6, 5  # see lists_pay()
@@ -283,8 +284,9 @@ class SparseSeeding:
     owner = None  # rounding may decide between centroids that are equally near
 
     def __init__(
-        self, rows: SparseRows, weight: np.ndarray | None, k: int, n_candidates: int
-    ) -> None:
+        self, rows: SparseRows, weight: np.ndarray | None, k: int, n_candidates: int,
+        ahead: bool = False,
+    ) -> None:  # fmt: skip
         self.csr, self.weight = rows.csr, weight
         lists = lists_pay(rows, k, n_candidates)
         self.products = ByLists(rows.csr) if lists else ByPanel(rows.csr, n_candidates)
@@ -294,15 +296,25 @@ class SparseSeeding:
         self.squares = fresh((n_candidates, rows.n))
         self.gains = np.empty((self.n_segments, n_candidates))
         self.points = np.empty(0, dtype=np.int64)
-        self.reached = 0
+        self.n_candidates, self.reached = n_candidates, 0
+        self.measuring: bool | None = None  # or settling; None between two steps
+        # What is drawn ahead of dense rows, to save reading them, is drawn ahead here as well.
+        self.n_ahead = draws_ahead(rows.d, n_candidates) if ahead else 0
+        self.n_uniforms = n_candidates + 2 * self.n_ahead
+        self.kept: np.ndarray | None = None  # candidates of the next step
+        self.later = self.points  # rows that may be
+        self.total, self.drawn_at = 0.0, 1
 
     def _aim(self, points: np.ndarray) -> None:
         self.products.aim(points)
         self.points = points
 
-    def _drawn(self, uniforms: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    def _add_chances(self, chances: np.ndarray) -> None:
+        self.cumulative = np.cumsum(chances)
+
+    def _drawn(self, uniforms: np.ndarray) -> np.ndarray:
         """Rows by their chances, as many as uniforms; none if no row has any."""
-        cumulative = np.cumsum(chances)
+        cumulative = self.cumulative
         if not cumulative[-1] > 0:
             return self.points[:0]
         rows = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
@@ -310,9 +322,9 @@ class SparseSeeding:
         return np.minimum(rows, last)
 
     def begin(self, uniform: float) -> None:
-        chances = np.ones(len(self.nearest)) if self.weight is None else self.weight
-        self._aim(self._drawn(np.array([uniform]), chances))
-        self.place = 0
+        self._add_chances(np.ones(len(self.nearest)) if self.weight is None else self.weight)
+        self._aim(self._drawn(np.array([uniform])))
+        self.place, self.measuring = 0, False
 
     def begun(self) -> None:
         self._take()
@@ -320,47 +332,75 @@ class SparseSeeding:
     def _take(self) -> None:
         self.centroids[self.reached] = self.csr.take(self.points[self.place : self.place + 1])[0]
         self.reached += 1
+        self.measuring = None
 
-    def draw(self, uniforms: np.ndarray) -> bool:
-        """Draw the candidates of the next step; False if every row is a centroid already."""
-        chances = self.nearest if self.weight is None else self.nearest * self.weight
-        points = self._drawn(uniforms, chances)
-        if not len(points):
-            return False
-        self._aim(points)
-        return True
+    def next_pass(self, uniforms: np.ndarray) -> bool:
+        """Whether another pass over the rows belongs to a step: one measures the candidates, one
+        settles that which gains most, the first on ties."""
+        now, pairs = np.split(uniforms, [self.n_candidates])
+        if self.measuring is None:
+            self._add_chances(self.nearest if self.weight is None else self.nearest * self.weight)
+            points = self._drawn(now) if self.kept is None else self.kept
+            if not len(points):
+                return False
+            self._aim(points)
+            self.measuring = True
+            return True
+        if self.measuring:
+            self.place = int(self.gains[:, : len(self.points)].sum(axis=0).argmax())
+            self.measuring = False
+            if self.kept is None or self.csr.d <= NARROW:
+                self._draw_ahead(pairs[::2])
+            self.kept = None
+            return True
+        self._take()
+        self._keep(pairs[1::2])
+        return False
 
-    def measure(self, segment: int) -> None:
-        """What the candidates gain in a segment of rows."""
+    def _draw_ahead(self, uniforms: np.ndarray) -> None:
+        """Rows that may be candidates of the next step, as `Seeding` draws them."""
+        total = self.cumulative[-1]
+        share = total / self.total if self.total else 0.5
+        if self.reached - self.drawn_at == 2:
+            share = 0.5 + 0.5 * share
+        self.total, self.drawn_at = total, self.reached
+        some = share * self.n_ahead >= self.n_candidates - 0.5
+        if some and self.reached + 1 < len(self.centroids):
+            self.later = self._drawn(uniforms)
+            self.before = self.nearest[self.later]
+
+    def _keep(self, uniforms: np.ndarray) -> None:
+        """Those of them that the new centroid leaves, if they are as many as a step has."""
+        if len(self.later):
+            kept = self.later[uniforms * self.before < self.nearest[self.later]]
+            if len(kept) >= self.n_candidates:
+                self.kept = kept[: self.n_candidates]
+            self.later = self.later[:0]
+
+    def work(self, segment: int) -> None:
+        """Do the pass for a segment of rows."""
+        if self.measuring:
+            self._measure(segment)
+        else:
+            self._settle(segment)
+
+    def _measure(self, segment: int) -> None:
         self.products.gains(segment, self.nearest, self.weight, self.squares, self.gains[segment])
 
-    def pick(self) -> None:
-        """Choose the candidate that gains most, the first on ties."""
-        self.place = int(self.gains[:, : len(self.points)].sum(axis=0).argmax())
-
-    def settle(self, segment: int) -> None:
+    def _settle(self, segment: int) -> None:
         """Lower the distances of a segment by the new centroid; the first comes unmeasured."""
         if self.reached == 0:
-            self.measure(segment)
+            self._measure(segment)
         size = self.products.segment_rows
         part = slice(segment * size, (segment + 1) * size)
         np.minimum(self.nearest[part], self.squares[self.place, part], out=self.nearest[part])
 
-    def advance(self) -> None:
-        self._take()
-
     def steps(self, uniforms: np.ndarray) -> int:
         """A step for each row of uniforms; returns how many centroids there are then."""
-        segments = range(self.n_segments)
         for row in uniforms:
-            if not self.draw(row):
-                break
-            for segment in segments:
-                self.measure(segment)
-            self.pick()
-            for segment in segments:
-                self.settle(segment)
-            self.advance()
+            while self.next_pass(row):
+                for segment in range(self.n_segments):
+                    self.work(segment)
         return self.reached
 
 

@@ -14,6 +14,8 @@ from ckmeans import KMeans, MiniBatchKMeans, elbow, kmeans, silhouette
 from ckmeans import _lloyd as lloyd_loops
 from ckmeans._bounds import BOUND
 from ckmeans._csr import CsrSweep
+from ckmeans._plus_plus import seeds
+from ckmeans._rows import Rows
 from ckmeans._sparse import SparseRows, SparseSeeding, lists_pay
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -94,11 +96,25 @@ def test_lists_and_panels_give_the_same_seeds(simd, dtype, weight, n_candidates,
         seeding = SparseSeeding(rows, weight, 20, n_candidates)
         seeding.begin(0.4)
         for segment in range(seeding.n_segments):
-            seeding.settle(segment)
+            seeding.work(segment)
         seeding.begun()
         assert seeding.steps(uniforms) == 20 and seeding.n_segments == (2 if lists else 16)
         found.append((seeding.centroids.tobytes(), seeding.nearest.tobytes()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("d", [12, 200])
+def test_seeds_are_those_of_dense_rows(monkeypatch, d, ahead):
+    """Narrow ones and wide ones, drawn in turn or ahead of their step."""
+    monkeypatch.setattr("ckmeans._plus_plus.AHEAD", 1 if ahead else 1 << 60)
+    X = text_like(1500, d)
+    rows = SparseRows(X)
+    rows.look(np.inf, 1)
+    for weight in (None, np.arange(1500) % 3 + 0.5):
+        found = seeds(rows, 40, np.random.default_rng(4), weight)
+        expected = seeds(Rows(X.toarray()), 40, np.random.default_rng(4), weight)
+        np.testing.assert_array_equal(found.centroids, expected.centroids)
 
 
 def test_lists_are_made_where_rows_share_few_columns():

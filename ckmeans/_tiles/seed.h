@@ -2,7 +2,7 @@
  *
  * Gains are estimated in `real`, with a bound on the error; what the bound leaves open is decided
  * in float64, without FMA and column after column: such a distance has the bits of the plain loop
- * that decides labels, at every level. Sums of chances run over SEED_ROWS virtual lanes whatever
+ * that decides labels, at every level. Sums of chances run over CHANCE_LANES virtual lanes whatever
  * the width of a vector, so that they have the same bits as well.
  *
  * level.h includes the float64 kernel first; the float32 one uses its vectors through WIDE. */
@@ -11,6 +11,7 @@
 #define wide WIDE(wide)
 #define WIDE_LANES (VECTOR_BYTES ? VECTOR_BYTES / 8 : 1)
 #define SEED_ROWS 8
+#define CHANCE_LANES 32
 #define SEED_VECTORS (SEED_ROWS / WIDE_LANES)
 #define SEED_COLUMNS 32 /* transposed at once */
 #define PAIR (2 * LANES)
@@ -38,27 +39,31 @@ static ptrdiff_t NAME(beyond)(const double *nearest, const int32_t *owner, ptrdi
     return count;
 }
 
-/* Sum of nearest * scale, times weight * weight_scale where there are weights. */
+#define CHANCE_VECTORS (CHANCE_LANES / LANES)
+
+/* Sum of nearest * scale, times weight * weight_scale where there are weights: in lanes that do not
+ * wait for each other, and by halves of them. */
 static double NAME(chances)(const double *nearest, const double *weight, ptrdiff_t m, double scale,
                             double weight_scale)
 {
-    vec sum[SEED_VECTORS];
-    double lanes[SEED_ROWS], total = 0;
+    vec sum[CHANCE_VECTORS];
+    double lanes[CHANCE_LANES];
     ptrdiff_t i = 0;
-    EACH(v, SEED_VECTORS) sum[v] = V_SET1(0);
-    for (; i + SEED_ROWS <= m; i += SEED_ROWS)
-        EACH(v, SEED_VECTORS) {
+    EACH(v, CHANCE_VECTORS) sum[v] = V_SET1(0);
+    for (; i + CHANCE_LANES <= m; i += CHANCE_LANES)
+        EACH(v, CHANCE_VECTORS) {
             vec chance = V_LOAD(nearest + i + v * LANES) * V_SET1(scale);
             if (weight) chance *= V_LOAD(weight + i + v * LANES) * V_SET1(weight_scale);
             sum[v] += chance;
         }
-    EACH(v, SEED_VECTORS) V_STORE(lanes + v * LANES, sum[v]);
-    for (int lane = 0; lane < SEED_ROWS; lane++) total += lanes[lane];
+    EACH(v, CHANCE_VECTORS) V_STORE(lanes + v * LANES, sum[v]);
+    for (int half = CHANCE_LANES / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[half + lane];
     for (; i < m; i++) {
         const double chance = nearest[i] * scale;
-        total += weight ? chance * (weight[i] * weight_scale) : chance;
+        lanes[0] += weight ? chance * (weight[i] * weight_scale) : chance;
     }
-    return total;
+    return lanes[0];
 }
 
 #else
@@ -255,7 +260,7 @@ INLINE void NAME(gain_pair)(vec (*x)[2], const vec near[2], const vec limit[2], 
 /* A pair of vectors of rows, of which n are there; the others gain nothing. */
 INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest,
                             const double *weight, const ckm_gains *p, const real *candidates,
-                            vec (*gains)[2], uint32_t *open, int shift, const ptrdiff_t d)
+                            vec (*gains)[2], uint32_t *open, int shift, const ptrdiff_t d, const int t)
 {
     vec x[CKM_NARROW][2], near[2], limit[2], mass[2] = {V_SET1(1), V_SET1(1)};
     real nears[PAIR], limits[PAIR], masses[PAIR] = {0}, short_rows[CKM_NARROW * PAIR];
@@ -284,12 +289,18 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
     }
     const int together = d > NARROW_MAX ? 2 : 1; /* see square_pair */
     ptrdiff_t j = 0;
+    if (t)
+        EACH(i, t)
+            NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + i * d * LANES, gains + i,
+                        open + i * CKM_OPEN_WORDS, shift, 1, d);
+    else {
     for (; j + together <= p->t; j += together)
         NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
                         open + j * CKM_OPEN_WORDS, shift, together, d);
     for (; j < p->t; j++)
         NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
                         open + j * CKM_OPEN_WORDS, shift, 1, d);
+    }
     if (n < PAIR) { /* NaN, in rows that change meanwhile, opens all */
         const uint32_t there = (((uint32_t)1 << n) - 1) << shift | (((uint32_t)1 << shift) - 1);
         for (ptrdiff_t j = 0; j < p->t; j++) open[j * CKM_OPEN_WORDS] &= there;
@@ -298,7 +309,7 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
 
 INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *nearest,
                              const double *weight, const ckm_gains *p, double *totals,
-                             uint32_t *open, const ptrdiff_t d)
+                             uint32_t *open, const ptrdiff_t d, const int t)
 {
     double sums[CKM_MOST_CANDIDATES][PAIR];
     memset(sums, 0, sizeof sums);
@@ -310,7 +321,7 @@ INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *neares
         for (ptrdiff_t i = 0; i < n; i += PAIR)
             NAME(gain_rows)(rows + i * d, n - i, nearest + i, weight ? weight + i : NULL, p,
                             p->candidates, gains, open + i / CKM_OPEN_ROWS,
-                            (int)(i % CKM_OPEN_ROWS), d);
+                            (int)(i % CKM_OPEN_ROWS), d, t);
         for (ptrdiff_t j = 0; j < p->t; j++) {
             real lanes[PAIR];
             memcpy(lanes, gains[j], sizeof lanes);
@@ -319,7 +330,7 @@ INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *neares
         rows += CKM_CELL_ROWS * d;
         nearest += CKM_CELL_ROWS;
         if (weight) weight += CKM_CELL_ROWS;
-        open += p->t * CKM_OPEN_WORDS;
+        open += p->room * CKM_OPEN_WORDS;
     }
     for (ptrdiff_t j = 0; j < p->t; j++)
         for (int lane = 0; lane < PAIR; lane++) totals[j] += sums[j][lane];
@@ -332,7 +343,8 @@ static void NAME(narrow_gains)(const real *rows, ptrdiff_t m, const double *near
 {
 #define CASE(columns)                                                                              \
     case columns:                                                                                  \
-        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, columns);                      \
+        if (p->t == 4 && !weight && columns <= 4) NAME(gain_cells)(rows, m, nearest, NULL, p, totals, open, columns, 4); \
+        else NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, columns, 0);                      \
         return;
     switch (p->d) {
         CASE(1)
@@ -344,7 +356,7 @@ static void NAME(narrow_gains)(const real *rows, ptrdiff_t m, const double *near
         CASE(7)
         CASE(8)
     default:
-        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, p->d);
+        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, p->d, 0);
     }
 #undef CASE
 }
@@ -477,19 +489,19 @@ INLINE void NAME(square_wide)(const NAME(wide_rows) *w, ptrdiff_t i, vec (*sums)
     }
 }
 
-/* Adds what a row gains to `gained`, and marks it where it may. */
-INLINE void NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, const vec *sums, vec *gained,
-                           const int lanes)
+/* Adds what a row gains to `gained`, and marks it where it may; returns the candidates from `own` on
+ * at which it does. */
+INLINE uint32_t NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, vec *sums, vec near,
+                               vec mass, vec *gained, const int lanes)
 {
     const ckm_gains *p = w->gains;
     const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
-    const vec near = V_SET1((real)w->nearest[row]);
     const vec limit = V_FMA(near, V_SET1((real)p->grow), V_SET1((real)p->tiny));
-    const vec mass = V_SET1(w->weight ? (real)(w->weight[row] * p->weight_scale) : 1);
-    uint32_t *open = w->open + row / CKM_CELL_ROWS * p->t * CKM_OPEN_WORDS +
+    uint32_t *open = w->open + row / CKM_CELL_ROWS * p->room * CKM_OPEN_WORDS +
                      row % CKM_CELL_ROWS / CKM_OPEN_ROWS;
+    uint32_t later = 0;
     EACH(v, vectors) {
-        const vec sum = NAME(sum_neighbours)(sums[v], beside);
+        const vec sum = sums[v] = NAME(sum_neighbours)(sums[v], beside);
         gained[v] += V_MAX(near - sum, V_SET1(0)) * mass;
         unsigned bits = ~V_LESS_BITS(limit, sum) & ALL_LANES;
         /* Which candidates it is can't be foretold: of four, a store for each costs less than such
@@ -502,27 +514,63 @@ INLINE void NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, const vec *s
         for (; bits; bits &= bits - 1) {
             const int j = (v * LANES + lowest_bit(bits)) / beside;
             if (j < p->t) open[j * CKM_OPEN_WORDS] |= (uint32_t)1 << row % CKM_OPEN_ROWS;
+            if (j >= p->own && j < p->t) later |= (uint32_t)1 << (j - p->own);
+        }
+    }
+    return later;
+}
+
+/* Adds what a row gains from candidates for the step after, beside each for this one. */
+INLINE void NAME(gain_later)(uint32_t later, ptrdiff_t own, const vec *sums, vec near, vec mass,
+                             vec (*pairs)[WIDE_VECTORS], const int lanes)
+{
+    const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
+    real squares[WIDE_VECTORS * LANES];
+    EACH(v, vectors) V_STORE(squares + v * LANES, sums[v]);
+    for (; later; later &= later - 1) {
+        const int i = lowest_bit(later);
+        const vec square = V_SET1(squares[(own + i) * beside]);
+        EACH(v, vectors) {
+            const vec left = V_MIN(sums[v], near) - square;
+            pairs[i][v] += V_MAX(left, V_SET1(0)) * mass;
         }
     }
 }
 
+/* Adds up the first n candidates' lanes. */
+INLINE void NAME(add_lanes)(double *totals, const vec *sums, ptrdiff_t n, const int lanes)
+{
+    real each[WIDE_VECTORS * LANES];
+    EACH(v, NAME(vectors_of)(lanes)) V_STORE(each + v * LANES, sums[v]);
+    for (int j = 0; j < lanes && j < n; j++) totals[j] += each[j * NAME(columns_beside)(lanes)];
+}
+
 INLINE void NAME(gain_wide)(const NAME(wide_rows) *w, double *totals, const int lanes)
 {
-    const int beside = NAME(columns_beside)(lanes), vectors = NAME(vectors_of)(lanes);
+    const ckm_gains *p = w->gains;
+    const int vectors = NAME(vectors_of)(lanes);
     const int n = WIDE_ROWS / vectors > 0 ? WIDE_ROWS / vectors : 1;
     for (ptrdiff_t i = 0; i < w->m;) {
         const ptrdiff_t end = i + CKM_CELL_ROWS < w->m ? i + CKM_CELL_ROWS : w->m;
-        vec gained[WIDE_VECTORS];
-        real sums_of_lanes[WIDE_VECTORS * LANES];
+        vec gained[WIDE_VECTORS], pairs[CKM_MOST_CANDIDATES][WIDE_VECTORS];
         EACH(v, vectors) gained[v] = V_SET1(0);
+        for (ptrdiff_t j = 0; j < p->t - p->own; j++)
+            EACH(v, vectors) pairs[j][v] = V_SET1(0);
         for (; i < end; i += n) {
             vec sums[WIDE_ROWS][WIDE_VECTORS];
             NAME(square_wide)(w, i, sums, lanes, n);
-            for (int r = 0; r < n && i + r < end; r++)
-                NAME(gain_row)(w, PLACE(w->listed, i + r), sums[r], gained, lanes);
+            for (int r = 0; r < n && i + r < end; r++) {
+                const ptrdiff_t row = PLACE(w->listed, i + r);
+                const vec near = V_SET1((real)w->nearest[row]);
+                const vec mass = V_SET1(w->weight ? (real)(w->weight[row] * p->weight_scale) : 1);
+                const uint32_t later =
+                    NAME(gain_row)(w, row, sums[r], near, mass, gained, lanes);
+                if (later) NAME(gain_later)(later, p->own, sums[r], near, mass, pairs, lanes);
+            }
         }
-        EACH(v, vectors) V_STORE(sums_of_lanes + v * LANES, gained[v]);
-        for (int j = 0; j < lanes && j < w->gains->t; j++) totals[j] += sums_of_lanes[j * beside];
+        NAME(add_lanes)(totals, gained, p->t, lanes);
+        for (ptrdiff_t j = 0; j < p->t - p->own; j++)
+            NAME(add_lanes)(totals + p->t + j * p->own, pairs[j], p->own, lanes);
     }
 }
 
@@ -551,6 +599,8 @@ static void NAME(wide_gains)(const real *X, const int32_t *at, const int32_t *li
 #undef wide
 #undef WIDE_LANES
 #undef SEED_ROWS
+#undef CHANCE_LANES
+#undef CHANCE_VECTORS
 #undef SEED_VECTORS
 #undef SEED_COLUMNS
 #undef SEED_CHUNK

@@ -282,7 +282,10 @@ void ckm_sparse_own_squares(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last,
 /* Greedy k-means++. `nearest` (n,) is the squared distance of each row to the nearest chosen
  * centroid, and `owner` (n,) says which. A candidate's gain at a row is what it would take from
  * `nearest`, times the row's weight; a weight of NULL means ones. Bits for the rows that may gain
- * lie by cells of rows: open[(cell * t + candidate) * CKM_OPEN_WORDS + word]. */
+ * lie by cells of rows: open[(cell * room + candidate) * CKM_OPEN_WORDS + word].
+ *
+ * The candidates from `own` on are for the step after, whichever of the first becomes a centroid
+ * before: what they then gain is added up for each pair. */
 #define CKM_MOST_CANDIDATES 32
 #define CKM_NARROW 16    /* columns of ckm_narrow_gains */
 #define CKM_CELL_ROWS 256
@@ -290,10 +293,10 @@ void ckm_sparse_own_squares(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last,
 #define CKM_OPEN_WORDS (CKM_CELL_ROWS / CKM_OPEN_ROWS)
 
 typedef struct {
-    ptrdiff_t d, t;
-    const void *candidates; /* packed */
-    double weight_scale;    /* exact, and brings weights near 1 */
-    double grow, tiny;      /* nearest * grow + tiny is more than rounding can make of it */
+    ptrdiff_t d, t, own, room; /* own <= t <= room; own == t for narrow_gains */
+    const void *candidates;    /* packed */
+    double weight_scale;       /* exact, and brings weights near 1 */
+    double grow, tiny;         /* nearest * grow + tiny is more than rounding can make of it */
 } ckm_gains;
 
 /* Lists the rows i of m with nearest[i] > limit[owner[i]]; returns how many. survivors (m + 8,) */
@@ -319,8 +322,9 @@ void ckm_distances2_f64(const double *X, ptrdiff_t d, const int32_t *listed, ptr
 void ckm_pack_candidates_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d, float *packed);
 void ckm_pack_candidates_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, double *packed);
 
-/* totals (t,) in/out: adds the gains, within d + 8 roundings of the sum of `nearest` and
- * CKM_CELL_ROWS + 8 of the gains; numbers that overflow are not accounted for.
+/* totals (t + (t - own) * own,) in/out: adds the gains, within d + 8 roundings of the sum of `nearest`
+ * and CKM_CELL_ROWS + 8 of the gains; then what each candidate for the step after gains beside each
+ * for this one, within twice as many. Numbers that overflow are not accounted for.
  *
  * narrow: m contiguous rows from the start of a cell on; open out. */
 void ckm_narrow_gains_f32(const float *rows, ptrdiff_t m, const double *nearest,
