@@ -325,8 +325,8 @@ def test_ties_go_to_the_first_candidate(level, ahead):
 
 
 def test_ties_of_wide_rows(level, ahead):
-    """Groups of the same shape at the corners of a simplex: rows of the same place gain the same, in
-    sums of another order."""
+    """Groups of the same shape at the corners of a simplex: rows of the same place gain the same,
+    in sums of another order."""
     rng = np.random.default_rng(0)
     X = np.hstack([
         np.repeat(3 * np.eye(40), 12, axis=0), np.tile(rng.standard_normal((12, 8)), (40, 1))
