@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -23,13 +23,12 @@ from ckmeans.estimator import (
 )
 
 if TYPE_CHECKING:
-    from dask.array import Array as DaskArray
     from numpy.typing import NDArray
 
 STRATEGIES = {"biggest_inertia": "inertia", "largest_cluster": "size"}
 
 
-@dataclass
+@dataclass(eq=False)
 class _Cluster:
     """A node of the tree; a leaf until it is split, which then holds no rows."""
 
@@ -78,7 +77,8 @@ class BisectingKMeans(CentroidEstimator):
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
         Means of the clusters.
     labels_ : ndarray of shape (n_samples,), int32
-        The cluster of each row: by the splits, so not always that of the nearest centroid.
+        The cluster of each row: by the splits, as `predict` tells it too, so not always that of the
+        nearest centroid.
     inertia_ : float
         Weighted sum of squared distances to the own centroid.
     n_features_in_, feature_names_in_
@@ -148,10 +148,10 @@ class BisectingKMeans(CentroidEstimator):
         random_state = check_random_state(self.random_state)
         worst = STRATEGIES[self.bisecting_strategy]
         nodes = self._clustered(rows, np.arange(n), weight, 1, random_state)
-        leaves = [nodes[0]]
+        leaves = nodes[:]  # from the first split's first half on
         while len(leaves) < k:
             # A cluster of equal rows cannot be split.
-            divisible = [leaf for leaf in leaves if leaf.inertia > 0]
+            divisible = [node for node in nodes if node.halves is None and node.inertia > 0]
             if not divisible:
                 warnings.warn(
                     f"Number of distinct clusters ({len(leaves)}) found smaller than n_clusters "
@@ -160,18 +160,25 @@ class BisectingKMeans(CentroidEstimator):
                     stacklevel=valid.callers_level(),
                 )
                 break
-            split = max(divisible, key=lambda leaf: getattr(leaf, worst))
+            split = max(divisible, key=lambda node: getattr(node, worst))
             two = self._clustered(rows, split.rows, weight, 2, random_state)
             if not (two[0].size and two[1].size):
                 split.inertia = 0.0  # which was that of rounding
                 continue
             split.halves, split.rows = (len(nodes), len(nodes) + 1), split.rows[:0]
             nodes += two
-            leaves = [node for node in nodes if node.halves is None]
+            place = leaves.index(split)
+            leaves[place : place + 1] = two
             if self.verbose:
                 inertia = sum(leaf.inertia for leaf in leaves)
                 print(f"{len(leaves)} clusters, inertia {inertia:.6g}.")
-        self._keep_tree(nodes, n, dtype_like(rows))
+        self._nodes = nodes
+        self._keep(np.array([leaf.centroid for leaf in leaves]), dtype_like(rows))
+        self.labels_ = np.empty(n, dtype=np.int32)
+        for label, leaf in enumerate(leaves):
+            self.labels_[leaf.rows] = leaf.label = label
+            leaf.rows = leaf.rows[:0]
+        self.inertia_ = float(sum(leaf.inertia for leaf in leaves))
         return self
 
     def _clustered(
@@ -192,52 +199,18 @@ class BisectingKMeans(CentroidEstimator):
                 algorithm=ALGORITHMS[self.algorithm],
                 n_threads=self.n_threads,
             )
-        return [
-            _Cluster(
-                rows[result.labels == j],
-                result.centroids[j],
-                float(result.cluster_inertias[j]),
-                int(result.sizes[j]),
-            )
-            for j in range(k)
-        ]
+        members = [rows[result.labels == j] for j in range(k)]
+        inertias, sizes = result.cluster_inertias.tolist(), result.sizes.tolist()
+        return list(map(_Cluster, members, result.centroids, inertias, sizes))
 
-    def _keep_tree(self, nodes: list[_Cluster], n: int, dtype: Any) -> None:
-        """The leaves become the clusters, from the first split's first half on."""
-        leaves: list[_Cluster] = []
-        labels, stack = np.empty(n, dtype=np.int32), [0]
-        while stack:
-            node = nodes[stack.pop()]
-            if node.halves is not None:
-                stack += node.halves[::-1]
-                continue
-            node.label = len(leaves)
-            labels[node.rows] = node.label
-            node.rows = node.rows[:0]
-            leaves.append(node)
-        self._nodes = nodes
-        self._keep(np.array([leaf.centroid for leaf in leaves]), dtype)
-        self.labels_ = labels
-        self.inertia_ = float(sum(leaf.inertia for leaf in leaves))
-
-    @overload
-    def predict(self, X: valid.Dask) -> DaskArray: ...
-    @overload
-    def predict(self, X: Any) -> NDArray[np.int32]: ...
-    def predict(self, X: Any) -> Any:
-        """The cluster of each row by the splits of the fit, shape (n_samples,), int32."""
-        if valid.is_dask(X):
-            from ckmeans import dask
-
-            model = dask.Model.of(self._lazy_centroids(X))
-            return model.over(dask.Blocks(X), partial(labels_by_splits, self._nodes), np.int32)
-        rows = self._rows(X)
-        return labels_by_splits(self._nodes, rows, n_threads=self.n_threads)
+    def _labelling(self, n_threads: int | None) -> Callable[[Any, np.ndarray], np.ndarray]:
+        return partial(labels_by_splits, self._nodes, n_threads)
 
 
 def labels_by_splits(
-    nodes: list[_Cluster], rows: Any, _: Any = None, n_threads: int | None = 1
+    nodes: list[_Cluster], n_threads: int | None, rows: Any, _: np.ndarray
 ) -> np.ndarray:
+    """The cluster of each row by the splits of the fit, whatever centroid is the nearest."""
     labels = np.empty(rows.n, dtype=np.int32)
     stack = [(nodes[0], np.arange(rows.n))]
     while stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
@@ -137,8 +138,14 @@ class CentroidEstimator(
         if valid.is_dask(X):
             from ckmeans import dask
 
-            return dask.predict(X, self._lazy_centroids(X))
-        return nearest_labels(self._rows(X), self._centroids())
+            model = dask.Model.of(self._lazy_centroids(X))
+            return model.over(dask.Blocks(X), self._labelling(1), np.int32)
+        rows = self._rows(X)
+        return self._labelling(self.n_threads)(rows, self._centroids())
+
+    def _labelling(self, n_threads: int | None) -> Callable[[Any, np.ndarray], np.ndarray]:
+        """What finds the labels of rows by centroids."""
+        return partial(nearest_labels, n_threads=n_threads)
 
     @overload
     def transform(self, X: valid.Dask) -> DaskArray: ...
