@@ -352,7 +352,7 @@ def cluster():
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0", silence_logs=50
         ) as cluster,
     ):
         yield cluster
