@@ -330,12 +330,12 @@ cdef double reciprocal(double x) noexcept nogil:
 
 
 def draws_ahead(Py_ssize_t d, Py_ssize_t t):
-    """How many rows of d columns are drawn ahead for t candidates: of wide ones as many as fit in
-    the lanes of both steps, if that is enough."""
+    """How many rows of d columns are drawn ahead for t candidates: of wide ones, which take a bit
+    each of every row, a few more than are kept, if they fit in the lanes of both steps."""
     cdef Py_ssize_t room = (MOST // 2 if t <= MOST // 4 else MOST) - t
     if d <= CKM_NARROW:
         return 4 * t
-    return min(3 * t, room) if room >= t > 4 else 0
+    return min(t + 3, room) if room >= t > 4 else 0
 
 
 @cython.final

@@ -32,7 +32,7 @@ class BruteForce:
         if ahead and self.narrow:
             self.n_ahead = 4 * self.t
         elif ahead and 4 < self.t <= 16:  # in the lanes of 16 or 32 candidates
-            self.n_ahead = min(3 * self.t, (16 if self.t <= 8 else 32) - self.t)
+            self.n_ahead = min(self.t + 3, (16 if self.t <= 8 else 32) - self.t)
         self.width = self.t + 2 * self.n_ahead
         self.kept, self.total, self.drawn_at = None, 0.0, 1
 
