@@ -331,7 +331,7 @@ cdef double reciprocal(double x) noexcept nogil:
 
 def draws_ahead(Py_ssize_t d, Py_ssize_t t):
     """How many rows of d columns are drawn ahead for t candidates: of wide ones, which take a bit
-    each of every row, a few more than are kept, if they fit in the lanes of both steps."""
+    each of every row, as many and up to three more if the lanes of both steps have room."""
     cdef Py_ssize_t room = (MOST // 2 if t <= MOST // 4 else MOST) - t
     if d <= CKM_NARROW:
         return 4 * t
@@ -366,7 +366,7 @@ cdef class Seeding:
     cdef double* gains                # (segments, n_gains), see tiles.h
     cdef Py_ssize_t* left             # (segments, 1 + filters) rows before and after each filter
     cdef void* sifter
-    cdef Py_ssize_t[FILTERS] pause    # steps for which a filter is not asked
+    cdef Py_ssize_t[FILTERS] pause    # measuring passes for which a filter is not asked
     cdef Py_ssize_t k, j, place       # centroids wanted and settled; which candidate is the next
     cdef Py_ssize_t n_candidates, n_ahead, n_gains
     cdef Py_ssize_t n_kept            # candidates drawn ahead, of the step to come
@@ -516,6 +516,7 @@ cdef class Seeding:
         self.largest = max(max(largest[0], largest[1]), max(largest[2], largest[3]))
         if self.largest > 0:
             p.scale = reciprocal(self.largest)
+        self.total = 0.0                    # which was at the scale before
         for i in range(self.n_cells):
             add_up(p, i)
 
@@ -662,7 +663,7 @@ cdef class Seeding:
                 self.aim()
             else:
                 self.mode = SETTLING
-        else:
+        elif not p.narrow:
             self.keep_later(uniforms + self.n_candidates)
         return self.mode
 
@@ -911,7 +912,7 @@ cdef class Seeding:
     def seed_each(
         self,
         Py_ssize_t first, Py_ssize_t stride,   # in   the first problem, bytes between two
-        const double[:, ::1] uniforms,         # in   (m, 1 + steps * candidates)
+        const double[:, ::1] uniforms,         # in   (m, 1 + steps * n_uniforms)
         double[:, :, ::1] centroids,           # out  (m, k, d)
         int32_t[:, ::1] owners,                # out  (m, n)
         unsigned char[::1] reached,            # out  (m,) whether there are k of them

@@ -134,7 +134,8 @@ class CentroidEstimator(
     @overload
     def predict(self, X: Any) -> NDArray[np.int32]: ...
     def predict(self, X: Any) -> Any:
-        """Index of the nearest centroid of each row, shape (n_samples,), int32."""
+        """Label of each row, shape (n_samples,), int32: the index of the nearest centroid, but of
+        `BisectingKMeans` the cluster by the splits of the fit."""
         if valid.is_dask(X):
             from ckmeans import dask
 

@@ -261,12 +261,30 @@ def test_rows_are_drawn_in_proportion_to_weighted_distance(ahead):
     np.testing.assert_allclose(found, expected, atol=0.012)
 
 
+def passes_of_steps(seeding, seed):
+    """How many passes over one segment of rows three steps take."""
+    rng, count = np.random.default_rng(seed), 0
+    _plus_plus.begin(seeding, rng.random(), 1)
+    for uniforms in rng.random((3, seeding.n_uniforms)):
+        while seeding.next_pass(uniforms):
+            seeding.work(0)
+            count += 1
+    return count
+
+
 def test_wide_rows_drawn_ahead_have_the_same_chances():
-    """Of the third centroid, the best of five candidates."""
-    X = np.zeros((5, 17))
-    X[:, 0] = [0.0, 1.0, 3.0, 7.0, 8.0]
-    in_turn, ahead = (shares_of_draws(X, None, 3, 5, ahead) for ahead in (False, True))
-    np.testing.assert_allclose(ahead, in_turn, atol=0.012)
+    """Of the third and fourth centroid, each the best of five candidates."""
+    X = np.eye(12, 17)
+    X[:, 0] = np.linspace(0, 1, 12)
+    weight = np.arange(12) % 4 + 1.0
+    in_turn, ahead = (
+        shares_of_draws(X, weight, 4, 5, ahead).sum(axis=(0, 1)) for ahead in (False, True)
+    )
+    errors = np.sqrt(2 * in_turn * (1 - in_turn) / 20_000)
+    assert (abs(ahead - in_turn) < 4 * errors + 5e-4).all()
+    source = Rows(X).source
+    passes = [passes_of_steps(Seeding(source, weight, 4, 5, None, True), i) for i in range(20)]
+    assert passes.count(5) > 10  # with the fourth chosen without one
 
 
 @pytest.mark.parametrize("d", [1, 3, 40])

@@ -260,7 +260,7 @@ INLINE void NAME(gain_pair)(vec (*x)[2], const vec near[2], const vec limit[2], 
 /* A pair of vectors of rows, of which n are there; the others gain nothing. */
 INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest,
                             const double *weight, const ckm_gains *p, const real *candidates,
-                            vec (*gains)[2], uint32_t *open, int shift, const ptrdiff_t d, const int t)
+                            vec (*gains)[2], uint32_t *open, int shift, const ptrdiff_t d)
 {
     vec x[CKM_NARROW][2], near[2], limit[2], mass[2] = {V_SET1(1), V_SET1(1)};
     real nears[PAIR], limits[PAIR], masses[PAIR] = {0}, short_rows[CKM_NARROW * PAIR];
@@ -289,18 +289,12 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
     }
     const int together = d > NARROW_MAX ? 2 : 1; /* see square_pair */
     ptrdiff_t j = 0;
-    if (t)
-        EACH(i, t)
-            NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + i * d * LANES, gains + i,
-                        open + i * CKM_OPEN_WORDS, shift, 1, d);
-    else {
     for (; j + together <= p->t; j += together)
         NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
                         open + j * CKM_OPEN_WORDS, shift, together, d);
     for (; j < p->t; j++)
         NAME(gain_pair)(x, near, limit, mass, weight != NULL, candidates + j * d * LANES, gains + j,
                         open + j * CKM_OPEN_WORDS, shift, 1, d);
-    }
     if (n < PAIR) { /* NaN, in rows that change meanwhile, opens all */
         const uint32_t there = (((uint32_t)1 << n) - 1) << shift | (((uint32_t)1 << shift) - 1);
         for (ptrdiff_t j = 0; j < p->t; j++) open[j * CKM_OPEN_WORDS] &= there;
@@ -309,7 +303,7 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
 
 INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *nearest,
                              const double *weight, const ckm_gains *p, double *totals,
-                             uint32_t *open, const ptrdiff_t d, const int t)
+                             uint32_t *open, const ptrdiff_t d)
 {
     double sums[CKM_MOST_CANDIDATES][PAIR];
     memset(sums, 0, sizeof sums);
@@ -321,7 +315,7 @@ INLINE void NAME(gain_cells)(const real *rows, ptrdiff_t m, const double *neares
         for (ptrdiff_t i = 0; i < n; i += PAIR)
             NAME(gain_rows)(rows + i * d, n - i, nearest + i, weight ? weight + i : NULL, p,
                             p->candidates, gains, open + i / CKM_OPEN_ROWS,
-                            (int)(i % CKM_OPEN_ROWS), d, t);
+                            (int)(i % CKM_OPEN_ROWS), d);
         for (ptrdiff_t j = 0; j < p->t; j++) {
             real lanes[PAIR];
             memcpy(lanes, gains[j], sizeof lanes);
@@ -343,8 +337,7 @@ static void NAME(narrow_gains)(const real *rows, ptrdiff_t m, const double *near
 {
 #define CASE(columns)                                                                              \
     case columns:                                                                                  \
-        if (p->t == 4 && !weight && columns <= 4) NAME(gain_cells)(rows, m, nearest, NULL, p, totals, open, columns, 4); \
-        else NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, columns, 0);                      \
+        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, columns);                      \
         return;
     switch (p->d) {
         CASE(1)
@@ -356,7 +349,7 @@ static void NAME(narrow_gains)(const real *rows, ptrdiff_t m, const double *near
         CASE(7)
         CASE(8)
     default:
-        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, p->d, 0);
+        NAME(gain_cells)(rows, m, nearest, weight, p, totals, open, p->d);
     }
 #undef CASE
 }
@@ -489,8 +482,8 @@ INLINE void NAME(square_wide)(const NAME(wide_rows) *w, ptrdiff_t i, vec (*sums)
     }
 }
 
-/* Adds what a row gains to `gained`, and marks it where it may; returns the candidates from `own` on
- * at which it does. */
+/* Adds what a row gains to `gained`, and marks it where it may; returns the candidates from `own`
+ * on at which it does. */
 INLINE uint32_t NAME(gain_row)(const NAME(wide_rows) *w, ptrdiff_t row, vec *sums, vec near,
                                vec mass, vec *gained, const int lanes)
 {

@@ -322,8 +322,8 @@ void ckm_distances2_f64(const double *X, ptrdiff_t d, const int32_t *listed, ptr
 void ckm_pack_candidates_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d, float *packed);
 void ckm_pack_candidates_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, double *packed);
 
-/* totals (t + (t - own) * own,) in/out: adds the gains, within d + 8 roundings of the sum of `nearest`
- * and CKM_CELL_ROWS + 8 of the gains; then what each candidate for the step after gains beside each
+/* totals (t + (t - own) * own,) in/out: adds the gains, within d + 8 roundings of the sum of
+ * `nearest` and CKM_CELL_ROWS + 8 of the gains; then what each candidate for the step after gains beside each
  * for this one, within twice as many. Numbers that overflow are not accounted for.
  *
  * narrow: m contiguous rows from the start of a cell on; open out. */
