@@ -58,7 +58,6 @@ cdef enum:                        # what leaves out rows that gain nothing
 
 cdef struct Plan:
     Py_ssize_t n, d, t            # rows, columns, candidates
-    Py_ssize_t room               # candidates that `open` has room for
     Py_ssize_t gathered
     const ckm_source* source      # (n, d)
     const char* X                 # (n, d) where the rows can be read in place, else NULL
@@ -107,7 +106,7 @@ cdef const real* converted(
 
 
 cdef uint32_t* open_words(const Plan* p, Py_ssize_t cell, Py_ssize_t place) noexcept nogil:
-    return p.open + (cell * p.room + place) * CKM_OPEN_WORDS
+    return p.open + (cell * p.gains.room + place) * CKM_OPEN_WORDS
 
 
 cdef void squares_of(
@@ -171,7 +170,7 @@ cdef void measure_block(
     cdef uint32_t* bits = open_words(p, first // CELL, 0)
     cdef const double* nearest = p.nearest + first
     cdef const double* weight = p.weight + first if p.weight != NULL else NULL
-    memset(bits, 0, (m + CELL - 1) // CELL * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
+    memset(bits, 0, (m + CELL - 1) // CELL * p.gains.room * CKM_OPEN_WORDS * sizeof(uint32_t))
     left[LIMITS] += m
     if p.limits != NULL:
         m = seed_beyond(nearest, p.owner + first, m, p.limits, w.listed)
@@ -374,8 +373,6 @@ cdef class Seeding:
     cdef Py_ssize_t[MOST] kept_at     # their places
     cdef double[MOST] before          # `nearest` of those that may be kept
     cdef double largest               # of the squared distances, or a bound
-    cdef double total                 # sum of the chances at the last draw,
-    cdef Py_ssize_t drawn_at          # and how many centroids there were
 
     def __init__(
         self, Source source, weight, Py_ssize_t k, Py_ssize_t n_candidates, memory=None,
@@ -389,14 +386,14 @@ cdef class Seeding:
         if not 1 <= n_candidates <= MOST:
             raise ValueError(f"n_candidates must be between 1 and {MOST}, got {n_candidates}")
         self.single = source.single
-        p.n, p.d, p.room = source.n, source.d, n_candidates
+        p.n, p.d, p.gains.room = source.n, source.d, n_candidates
         p.source, p.X = &source.c, source.in_place()
         p.narrow = p.d <= CKM_NARROW
         self.k, self.n_candidates, self.n_gains = k, n_candidates, n_candidates
         if ahead:
             self.n_ahead = draws_ahead(p.d, n_candidates)
         if not p.narrow:
-            p.room += self.n_ahead
+            p.gains.room += self.n_ahead
             self.n_gains += self.n_ahead * (1 + n_candidates)
         self.n_uniforms = n_candidates + 2 * self.n_ahead
         p.gathered = max(TILE, GATHERED // p.d // TILE * TILE)
@@ -421,7 +418,7 @@ cdef class Seeding:
         self.scratches = []
         self.chosen = <double*> data_of(self.centroids)
         p.nearest, p.owner = <double*> data_of(self.nearest), <int32_t*> data_of(self.owner)
-        p.gains.d, p.gains.room = p.d, p.room
+        p.gains.d = p.d
         self.bound_roundings()
         p.scale = p.weight_scale = 1.0
         p.weight = NULL
@@ -436,9 +433,9 @@ cdef class Seeding:
         p.chances = <double*> next_piece(&at, self.n_cells * sizeof(double))
         self.cumulative = <double*> next_piece(&at, self.n_cells * sizeof(double))
         p.open = <uint32_t*> next_piece(
-            &at, self.n_cells * p.room * CKM_OPEN_WORDS * sizeof(uint32_t))
-        self.candidates = <double*> next_piece(&at, p.room * p.d * sizeof(double))
-        p.gains.candidates = next_piece(&at, CKM_CANDIDATE_BYTES(p.room, p.d))
+            &at, self.n_cells * p.gains.room * CKM_OPEN_WORDS * sizeof(uint32_t))
+        self.candidates = <double*> next_piece(&at, p.gains.room * p.d * sizeof(double))
+        p.gains.candidates = next_piece(&at, CKM_CANDIDATE_BYTES(p.gains.room, p.d))
         self.gains = <double*> next_piece(&at, self.n_segments * self.n_gains * sizeof(double))
         self.left = <Py_ssize_t*> next_piece(
             &at, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
@@ -481,7 +478,6 @@ cdef class Seeding:
             self.draw_rows(&uniform, 1)
         self.j = self.n_kept = 0
         self.chosen_ahead = False
-        self.total, self.drawn_at = 0.0, 1
         self.mode = SETTLING
         memcpy(self.chosen, self.candidates, p.d * sizeof(double))
         memset(self.pause, 0, sizeof(self.pause))
@@ -516,7 +512,6 @@ cdef class Seeding:
         self.largest = max(max(largest[0], largest[1]), max(largest[2], largest[3]))
         if self.largest > 0:
             p.scale = reciprocal(self.largest)
-        self.total = 0.0                    # which was at the scale before
         for i in range(self.n_cells):
             add_up(p, i)
 
@@ -691,23 +686,13 @@ cdef class Seeding:
                         self.chosen + j * p.d, &square)
         return square >= before or uniform * before < square
 
-    cdef bint many_are_kept(self) noexcept nogil:
-        """Whether another step comes, and enough rows drawn ahead of it are likely to be kept: if
-        this one leaves of the chances what the last did, half for want of one."""
-        cdef double total = self.cumulative[self.n_cells - 1]
-        cdef double share = total / self.total if self.total > 0 else 0.5
-        if self.j - self.drawn_at == 2:     # near to its root
-            share = 0.5 + 0.5 * share
-        self.total, self.drawn_at = total, self.j
-        return self.j + 1 < self.k and share * self.n_ahead >= self.n_candidates - 0.5
-
     cdef bint draw_ahead(self, const double* uniforms) noexcept nogil:
         """Draw the candidates of the next step while centroid j is not settled; whether there are
         enough."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t i, n_kept = 0
         cdef double before
-        if not self.many_are_kept():
+        if self.j + 1 == self.k or not self.cumulative[self.n_cells - 1] >= 1e-100:
             return False
         p.t = 0
         for i in range(self.n_ahead):
@@ -724,10 +709,9 @@ cdef class Seeding:
         """Draw rows that may be candidates of the step after this."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t i
-        if self.many_are_kept():
-            for i in range(self.n_ahead):
-                self.before[i] = self.draw_row(uniforms[2 * i], p.gains.own + i)
-            p.t += self.n_ahead
+        for i in range(self.n_ahead if self.j + 1 < self.k else 0):
+            self.before[i] = self.draw_row(uniforms[2 * i], p.gains.own + i)
+            p.t += 1
 
     cdef void keep_later(self, const double* uniforms) noexcept nogil:
         """Keep of them those that centroid j - 1 leaves; all or none of as many as a step has."""

@@ -303,7 +303,6 @@ class SparseSeeding:
         self.n_uniforms = n_candidates + 2 * self.n_ahead
         self.kept: np.ndarray | None = None  # candidates of the next step
         self.later = self.points  # rows that may be
-        self.total, self.drawn_at = 0.0, 1
 
     def _aim(self, points: np.ndarray) -> None:
         self.products.aim(points)
@@ -359,13 +358,7 @@ class SparseSeeding:
 
     def _draw_ahead(self, uniforms: np.ndarray) -> None:
         """Rows that may be candidates of the next step, as `Seeding` draws them."""
-        total = self.cumulative[-1]
-        share = total / self.total if self.total else 0.5
-        if self.reached - self.drawn_at == 2:
-            share = 0.5 + 0.5 * share
-        self.total, self.drawn_at = total, self.reached
-        some = share * self.n_ahead >= self.n_candidates - 0.5
-        if some and self.reached + 1 < len(self.centroids):
+        if self.n_ahead and self.reached + 1 < len(self.centroids):
             self.later = self._drawn(uniforms)
             self.before = self.nearest[self.later]
 

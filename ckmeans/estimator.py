@@ -159,7 +159,8 @@ class CentroidEstimator(
 
             return dask.transform(X, self._lazy_centroids(X))
         rows = self._rows(X)
-        return transformed(rows, self._centroids()).astype(dtype_like(rows.X), copy=False)
+        distances = transformed(rows, self._centroids(), n_threads=self.n_threads)
+        return distances.astype(dtype_like(rows.X), copy=False)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the weighted sum of the rows' squared distances to their nearest centroids."""
@@ -172,7 +173,8 @@ class CentroidEstimator(
         rows, centroids = self._rows(X), self._centroids()
         weight = as_weights(sample_weight, rows.n)
         valid.check_weighted(rows, weight)
-        squares = own_distances2(rows, centroids, nearest_labels(rows, centroids))
+        labels = nearest_labels(rows, centroids, self.n_threads)
+        squares = own_distances2(rows, centroids, labels, n_threads=self.n_threads)
         return -float(squares.sum() if weight is None else squares @ weight)
 
     def _lazy_centroids(self, X: valid.Dask) -> np.ndarray:

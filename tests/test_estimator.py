@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ckmeans
 from ckmeans import BisectingKMeans, KMeans, MiniBatchKMeans, kmeans
+from ckmeans._rows import Rows
 from ckmeans.datasets import xclara
 from ckmeans.estimator import order_of
 
@@ -35,6 +36,20 @@ def test_conventions(estimator, check):
 @pytest.fixture(scope="module")
 def X():
     return xclara()
+
+
+@pytest.mark.parametrize("estimator", [KMeans, MiniBatchKMeans, BisectingKMeans])
+@pytest.mark.parametrize("method", ["predict", "transform", "score"])
+def test_methods_take_the_threads_of_the_estimator(monkeypatch, X, estimator, method):
+    model, asked, each_block = estimator(3, n_threads=1).fit(X), [], Rows.each_block
+
+    def spy(rows, function, n_threads):
+        asked.append(n_threads)
+        return each_block(rows, function, n_threads)
+
+    monkeypatch.setattr(Rows, "each_block", spy)
+    getattr(model, method)(X)
+    assert asked and set(asked) == {1}
 
 
 def test_import_leaves_scikit_learn_alone():

@@ -34,7 +34,7 @@ class BruteForce:
         elif ahead and 4 < self.t <= 16:  # in the lanes of 16 or 32 candidates
             self.n_ahead = min(self.t + 3, (16 if self.t <= 8 else 32) - self.t)
         self.width = self.t + 2 * self.n_ahead
-        self.kept, self.total, self.drawn_at = None, 0.0, 1
+        self.kept = None
 
     def begin(self, row):
         self.rows = [row]
@@ -52,14 +52,9 @@ class BruteForce:
 
     def keep(self, before, pairs):
         """Rows drawn by the chances before the last centroid, and kept by those after it."""
-        total, at = float(self.weight @ before), len(self.rows) - 1
-        share = total / self.total if self.total else 0.5
-        share = (1 + share) / 2 if at - self.drawn_at == 2 else share
-        self.total, self.drawn_at = total, at
-        if share * self.n_ahead >= self.t - 0.5:
-            rows = drawn(before * self.weight, pairs[:, 0])
-            kept = rows[pairs[:, 1] * before[rows] < self.nearest[rows]][: self.t]
-            self.kept = kept if len(kept) == self.t else None
+        rows = drawn(before * self.weight, pairs[:, 0])
+        kept = rows[pairs[:, 1] * before[rows] < self.nearest[rows]][: self.t]
+        self.kept = kept if len(kept) == self.t else None
 
 
 def brute_force(X, k, rng, weight=None, ahead=False):

@@ -323,8 +323,8 @@ void ckm_pack_candidates_f32(const double *candidates, ptrdiff_t t, ptrdiff_t d,
 void ckm_pack_candidates_f64(const double *candidates, ptrdiff_t t, ptrdiff_t d, double *packed);
 
 /* totals (t + (t - own) * own,) in/out: adds the gains, within d + 8 roundings of the sum of
- * `nearest` and CKM_CELL_ROWS + 8 of the gains; then what each candidate for the step after gains beside each
- * for this one, within twice as many. Numbers that overflow are not accounted for.
+ * `nearest` and CKM_CELL_ROWS + 8 of the gains; then what each candidate for the step after gains
+ * beside each for this one, within twice as many. Numbers that overflow are not accounted for.
  *
  * narrow: m contiguous rows from the start of a cell on; open out. */
 void ckm_narrow_gains_f32(const float *rows, ptrdiff_t m, const double *nearest,
