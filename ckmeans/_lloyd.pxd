@@ -53,6 +53,10 @@ cdef extern from "_tiles/tiles.h" nogil:
         const double* norms
         const int16_t* integers
         int double_values
+    ctypedef struct ckm_moves:
+        const int32_t* rows
+        const int64_t* ends
+        int anew
 
 
 cdef double distance2(
@@ -237,13 +241,14 @@ cdef void add_products(
 
 cdef bint sparse_multiples(const ckm_csr* X, double shift) noexcept nogil
 cdef void sparse_move(
-    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
-    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const ckm_moves* moves,
+    Py_ssize_t first, Py_ssize_t last, double* totals,
 ) noexcept nogil
 
 cdef void sparse_own_squares(
-    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
-    const double* norms2, const int32_t* labels, double* squares,
+    const ckm_csr* X, const int32_t* rows, Py_ssize_t first, Py_ssize_t last,
+    const double* centroids, Py_ssize_t d, const double* norms2, const int32_t* labels,
+    double* squares,
 ) noexcept nogil
 
 cdef void sparse_squares(

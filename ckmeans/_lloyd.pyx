@@ -180,11 +180,11 @@ cdef extern from "_tiles/tiles.h" nogil:
                           const int32_t* rows, const void* values, double* products)
     int ckm_sparse_multiples(const ckm_csr* X, double shift)
     void ckm_sparse_move(const ckm_csr* X, Py_ssize_t d, const double* weight,
-                         const int32_t* before, const int32_t* after, Py_ssize_t first,
-                         Py_ssize_t last, double* totals)
-    void ckm_sparse_own_squares(const ckm_csr* X, Py_ssize_t first, Py_ssize_t last,
-                                const double* centroids, Py_ssize_t d, const double* norms2,
-                                const int32_t* labels, double* squares)
+                         const ckm_moves* moves, Py_ssize_t first, Py_ssize_t last,
+                         double* totals)
+    void ckm_sparse_own_squares(const ckm_csr* X, const int32_t* rows, Py_ssize_t first,
+                                Py_ssize_t last, const double* centroids, Py_ssize_t d,
+                                const double* norms2, const int32_t* labels, double* squares)
     void ckm_sparse_squares(const double* values, const int32_t* columns, Py_ssize_t m,
                             const double* panel, double* squares, double* covered)
 
@@ -623,17 +623,18 @@ cdef bint sparse_multiples(const ckm_csr* X, double shift) noexcept nogil:
 
 
 cdef void sparse_move(
-    const ckm_csr* X, Py_ssize_t d, const double* weight, const int32_t* before,
-    const int32_t* after, Py_ssize_t first, Py_ssize_t last, double* totals,
+    const ckm_csr* X, Py_ssize_t d, const double* weight, const ckm_moves* moves,
+    Py_ssize_t first, Py_ssize_t last, double* totals,
 ) noexcept nogil:
-    ckm_sparse_move(X, d, weight, before, after, first, last, totals)
+    ckm_sparse_move(X, d, weight, moves, first, last, totals)
 
 
 cdef void sparse_own_squares(
-    const ckm_csr* X, Py_ssize_t first, Py_ssize_t last, const double* centroids, Py_ssize_t d,
-    const double* norms2, const int32_t* labels, double* squares,
+    const ckm_csr* X, const int32_t* rows, Py_ssize_t first, Py_ssize_t last,
+    const double* centroids, Py_ssize_t d, const double* norms2, const int32_t* labels,
+    double* squares,
 ) noexcept nogil:
-    ckm_sparse_own_squares(X, first, last, centroids, d, norms2, labels, squares)
+    ckm_sparse_own_squares(X, rows, first, last, centroids, d, norms2, labels, squares)
 
 
 cdef void sparse_squares(

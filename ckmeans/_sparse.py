@@ -19,6 +19,7 @@ from ckmeans._csr import (
     ByPanel,
     Csr,
     CsrSweep,
+    by_cluster,
     panels_of,
     plain_norms2,
 )
@@ -189,7 +190,8 @@ class SparseRows:
         """Sums over each cluster of w (x - c), w and w |x - c|^2: (k, d + 2)."""
         sweep = CsrSweep(self.csr, weight, False)
         sweep.begin(len(centroids), labels)
-        sweep.move(0, len(centroids), True)
+        sweep.list_moves(anew=True)
+        sweep.move(0, len(centroids))
         squares = self.own_distances2(centroids, labels, 1)
         if weight is not None:
             squares *= weight
@@ -226,9 +228,10 @@ class SparseRows:
     ) -> np.ndarray:
         """Squared distance of each row to the centroid of its label: (n,) float64."""
         squares, norms2 = np.empty(self.n), plain_norms2(centroids)
+        rows = by_cluster(labels, len(centroids))
 
         def measure(first: int, last: int) -> None:
-            self.csr.own_squares(first, last, centroids, norms2, labels, squares)
+            self.csr.own_squares(rows, first, last, centroids, norms2, labels, squares)
 
         self.each_block(measure, n_threads)
         return squares
@@ -446,7 +449,8 @@ class SparseProblem(Problem):
     def _add_up(self, anew: bool) -> None:
         k, n_threads = len(self.sums), self.n_threads_for(1)
         size = -(-k // (4 * n_threads)) if n_threads > 1 else k
-        tasks = [(first, min(k, first + size), anew) for first in range(0, k, size)]
+        self.sweep.list_moves(anew)
+        tasks = [(first, min(k, first + size)) for first in range(0, k, size)]
         _team.each(self.sweep.move, tasks, n_threads)
         self.sweep.moved()
         self.owed = False

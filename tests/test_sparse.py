@@ -73,6 +73,19 @@ def test_equals_dense(simd, dtype, index, k):
     assert np.array_equal(result.predict(X), result.labels)
 
 
+@pytest.mark.parametrize("k", [60, 130])
+def test_panels_one_after_the_other_give_the_same_labels(simd, k):
+    """As they are taken where all of them are more than the caches hold."""
+    X = text_like(300, 9000, 30)
+    centroids = (X[:k] + 0.5 * X[170 : 170 + k]).toarray()
+    centroids[k - 1] = centroids[1] * (1 - 1e-9)  # nearer, by less than integers tell apart
+    rows = SparseRows(X)
+    rows.look(np.inf, 1)
+    expected = nearest(X.toarray(), centroids)
+    assert np.array_equal(rows.nearest_labels(centroids, 1), expected)
+    assert len(np.unique(expected)) > k // 2 and expected[1] == k - 1
+
+
 @pytest.mark.parametrize("k", [2, 5, 20])
 def test_seeding_equals_dense(simd, k):
     X = text_like()
@@ -333,10 +346,12 @@ def test_sums_are_known_to_be_exact(dtype, unit, least, other, exact):
     sweep.begin(3)
     for turn in range(30):
         sweep.labels[:] = rng.integers(3, size=1000)
-        sweep.move(0, 3, turn == 0)
+        sweep.list_moves(anew=turn == 0)
+        sweep.move(0, 3)
         sweep.moved()
     moved = sweep.totals[:, :-1].copy()
-    sweep.move(0, 3, True)
+    sweep.list_moves(anew=True)
+    sweep.move(0, 3)
     assert not exact or moved.tobytes() == sweep.totals[:, :-1].tobytes()
 
 

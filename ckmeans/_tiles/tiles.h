@@ -267,15 +267,23 @@ void ckm_list_by_column(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last, ptrdi
 void ckm_add_products(const ckm_csr *X, ptrdiff_t point, const int64_t *begins,
                       const int32_t *rows, const void *values, double *products);
 
-/* Add the rows of clusters first..last-1 of `after` to totals (k, d + 2) of sums, mass and what is
- * not looked at, and take those of `before` off; neither where the two are the same. A `before` of
- * NULL is that of no row; a weight of NULL means ones. */
-void ckm_sparse_move(const ckm_csr *X, ptrdiff_t d, const double *weight, const int32_t *before,
-                     const int32_t *after, ptrdiff_t first, ptrdiff_t last, double *totals);
+/* Rows by cluster, each cluster's in their order: those of j end before rows[ends[j]]. One that
+ * leaves it is ~row. `anew`: totals begin with nothing. */
+typedef struct {
+    const int32_t *rows;
+    const int64_t *ends; /* (k,) */
+    int anew;
+} ckm_moves;
 
-/* squares (n,) out: of rows first..last-1 to the centroids (k, d) of their labels, of squared
- * lengths norms2 (k,), which are plain sums like those made here: 0 for a row at its centroid. */
-void ckm_sparse_own_squares(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last,
+/* Move rows to and from the totals (k, d + 2) of clusters first..last-1: of sums, mass and what is
+ * not looked at. A weight of NULL means ones. */
+void ckm_sparse_move(const ckm_csr *X, ptrdiff_t d, const double *weight, const ckm_moves *moves,
+                     ptrdiff_t first, ptrdiff_t last, double *totals);
+
+/* squares (n,) out: of rows[first..last-1] to the centroids (k, d) of their labels (n,), of squared
+ * lengths norms2 (k,), which are plain sums like those made here: 0 for a row at its centroid. Fast
+ * where the rows of a cluster follow each other. */
+void ckm_sparse_own_squares(const ckm_csr *X, const int32_t *rows, ptrdiff_t first, ptrdiff_t last,
                             const double *centroids, ptrdiff_t d, const double *norms2,
                             const int32_t *labels, double *squares);
 
