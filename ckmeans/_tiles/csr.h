@@ -11,10 +11,10 @@
 
 /* The elements that lie so much further than a row's: the CPU does not follow two streams that
  * other loads interrupt (-30 %). */
-INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, ptrdiff_t further, int double_values)
+INLINE void fetch_elements(const ckm_csr *X, ptrdiff_t row, int double_values)
 {
     const ptrdiff_t size = double_values ? sizeof(double) : sizeof(float);
-    const ptrdiff_t first = X->starts[row] + further, last = X->starts[row + 1] + further;
+    const ptrdiff_t first = X->starts[row] + FETCHED, last = X->starts[row + 1] + FETCHED;
     for (ptrdiff_t b = first * size; b < last * size; b += 64)
         prefetch((uintptr_t)X->values + (uintptr_t)b);
     for (ptrdiff_t b = first * 4; b < last * 4; b += 64)
@@ -31,7 +31,7 @@ INLINE void fetch_integers(const ckm_csr *X, ptrdiff_t row)
         prefetch((uintptr_t)X->columns + (uintptr_t)b);
 }
 
-#define LISTED_ROWS 8      /* of a list: so many further are on their way to L1 */
+#define ROWS_COMING 4      /* of a list: so many further are on their way to L1 */
 #define FETCHED_OF_ROW 256 /* elements: the CPU follows what is longer by itself */
 
 INLINE void fetch_row(const ckm_csr *X, ptrdiff_t row, int double_values)
@@ -150,8 +150,8 @@ INLINE void move_rows(const ckm_csr *X, int double_values, const double *weight,
         for (; i < moves->ends[j]; i++) {
             const ptrdiff_t row = row_moved(moves->rows[i]);
             const double w = weight ? weight[row] : 1;
-            if (i + LISTED_ROWS < end)
-                fetch_row(X, row_moved(moves->rows[i + LISTED_ROWS]), double_values);
+            if (i + ROWS_COMING < end)
+                fetch_row(X, row_moved(moves->rows[i + ROWS_COMING]), double_values);
             add_row(X, row, double_values, moves->rows[i] < 0 ? -w : w, d, totals);
         }
     }
@@ -188,8 +188,8 @@ INLINE void measure_rows(const ckm_csr *X, const int32_t *rows, ptrdiff_t first,
         for (int i = 0; i < 4; i++) {
             at[i] = rows[smaller(first + i, last - 1)];
             c[i] = centroids + labels[at[i]] * d;
-            if (first + i + LISTED_ROWS < last)
-                fetch_row(X, rows[first + i + LISTED_ROWS], double_values);
+            if (first + i + ROWS_COMING < last)
+                fetch_row(X, rows[first + i + ROWS_COMING], double_values);
         }
         const four_rows four = four_from(X, at);
         for (ptrdiff_t t = 0; t < four.shared; t++)

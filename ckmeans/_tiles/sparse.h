@@ -439,7 +439,7 @@ INLINE void NAME(shared_of_row)(const ckm_csr *X, ptrdiff_t row, int double_valu
                                 const int32_t *places, const double *panel, double *products)
 {
     vec sums[SPARSE_VECTORS];
-    fetch_elements(X, row, FETCHED, double_values);
+    fetch_elements(X, row, double_values);
     EACH(p, SPARSE_VECTORS) sums[p] = V_SET1(0);
     for (ptrdiff_t t = X->starts[row]; t < X->starts[row + 1]; t++) {
         const double *at = panel + (ptrdiff_t)places[X->columns[t]] * CKM_SPARSE_WIDTH;
