@@ -543,23 +543,26 @@ cdef object moves_between(const int32_t[::1] before, const int32_t[::1] after, i
     where each cluster's end out, and that of all."""
     cdef Py_ssize_t i, j, n = after.shape[0], k = ends.shape[0] - 1
     cdef int64_t total = 0, count
-    for i in range(n):
-        if before is None or before[i] != after[i]:
-            ends[after[i]] += 1
-            if before is not None and before[i] >= 0:
-                ends[before[i]] += 1
-    for j in range(k + 1):    # to where they begin
-        count, ends[j] = ends[j], total
-        total += count
+    cdef bint anew = before is None
+    with nogil:
+        for i in range(n):
+            if anew or before[i] != after[i]:
+                ends[after[i]] += 1
+                if not anew and before[i] >= 0:
+                    ends[before[i]] += 1
+        for j in range(k + 1):    # to where they begin
+            count, ends[j] = ends[j], total
+            total += count
     found = fresh(total, np.int32)
     cdef int32_t[::1] rows = found
-    for i in range(n):
-        if before is None or before[i] != after[i]:
-            rows[ends[after[i]]] = <int32_t> i
-            ends[after[i]] += 1
-            if before is not None and before[i] >= 0:
-                rows[ends[before[i]]] = <int32_t> ~i
-                ends[before[i]] += 1
+    with nogil:
+        for i in range(n):
+            if anew or before[i] != after[i]:
+                rows[ends[after[i]]] = <int32_t> i
+                ends[after[i]] += 1
+                if not anew and before[i] >= 0:
+                    rows[ends[before[i]]] = <int32_t> ~i
+                    ends[before[i]] += 1
     return found
 
 
