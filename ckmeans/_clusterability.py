@@ -47,6 +47,11 @@ class Clusterability:
     def __str__(self) -> str:
         return self.reason
 
+    def _repr_html_(self) -> str:
+        from ckmeans._html import clusterability_table
+
+        return clusterability_table(self)
+
 
 def check_clusterability(X: Any, seed: Any = None) -> Clusterability:
     """Hopkins statistic of the rows with its p-value: is there anything to cluster?

@@ -8,7 +8,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ckmeans import ElbowResult, KMeansBatchResult, KMeansResult
+    from ckmeans import Clusterability, ElbowResult, KMeansBatchResult, KMeansResult
 
 SHOWN_ROWS = 20
 SHOWN_COLUMNS = 6
@@ -59,6 +59,12 @@ def elbow_table(result: ElbowResult) -> str:
         lines.append([bold(cell) for cell in cells] if k == result.knee else cells)
     left = f"{len(result.ks) - len(lines)} more k" if len(result.ks) > len(lines) else ""
     return table(caption, ["k", "inertia", "Calinski-Harabasz"], lines, left)
+
+
+def clusterability_table(result: Clusterability) -> str:
+    """One line."""
+    line = [f"{result.statistic:.4g}", f"{result.p_value:.4g}", f"{result.n_sampled:,}"]
+    return table(result.reason, ["Hopkins statistic", "p-value", "rows sampled"], [line], "")
 
 
 def bold(cell: str) -> str:

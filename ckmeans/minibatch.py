@@ -46,9 +46,10 @@ class MiniBatchKMeans(CentroidEstimator):
     batch_size : int
         Rows of a batch.
     verbose : int
-        Whether to print the inertia of each batch.
+        Whether to print the inertia of each start and batch, and when centroids are moved.
     compute_labels : bool
-        Whether `fit` assigns all rows once more at the end.
+        Whether rows are assigned once more at the end: all of them by `fit`, the batch by
+        `partial_fit`. Else there are no `labels_`; `fit` estimates the inertia.
     random_state : int, RandomState or None
         An int gives the same result at every fit.
     tol : float
@@ -68,7 +69,7 @@ class MiniBatchKMeans(CentroidEstimator):
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features)
-        Centroids; float32 for such X, else float64.
+        Centroids; float32 if all rows so far were, else float64.
     labels_ : ndarray of shape (n_samples,), int32
         Index of each row's nearest centroid; of the last batch after `partial_fit`.
     inertia_ : float
@@ -143,7 +144,7 @@ class MiniBatchKMeans(CentroidEstimator):
         self.n_threads = n_threads
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Cluster the rows of X, of which batches are drawn at random."""
+        """Cluster the rows of X, of which batches are drawn at random by their weights."""
         self._check_parameters()
         rows, weight = self._finite(X, sample_weight, reset=True)
         k, batch_size = self._clusters(rows.n), min(int(self.batch_size), rows.n)
@@ -152,22 +153,28 @@ class MiniBatchKMeans(CentroidEstimator):
         limit *= rows.mean_variance() if limit else 0.0
         self._random_state = random_state  # for partial_fit
         self._begin(rows, weight, k, random_state)
+        total = float(rows.n if weight is None else weight.sum())
+        draw = _drawing(rows.n, weight, random_state)
         most = int(self.max_iter) * rows.n // batch_size
         patience = _Patience(self.max_no_improvement, 2 * batch_size / (rows.n + 1))
         for step in range(most):
-            chosen = random_state.randint(rows.n, size=batch_size)
             before = self._exact_centers.copy()
-            batch, batch_weight = rows.subset(chosen), None if weight is None else weight[chosen]
-            inertia = self._step(batch, batch_weight, random_state)[1]
-            if self.verbose:
-                print(f"Minibatch step {step + 1}/{most}: mean batch inertia {inertia:.6g}")
+            # Drawn by their weights, the rows of a batch count alike.
+            inertia = self._step(rows.subset(draw(batch_size)), None, random_state)
             shift = np.square(self._exact_centers - before).sum()
             # The first batch tells of the start alone.
-            reason = ""
-            if step and 0 < limit >= shift:
-                reason = "small centers change"
-            elif step and patience.ends(inertia):
-                reason = "lack of improvement in inertia"
+            reason, smoothed = "", ""
+            if step:
+                impatient = patience.ends(inertia)
+                smoothed = f", ewa inertia: {patience.smoothed:.6g}"
+                if 0 < limit >= shift:
+                    reason = "small centers change"
+                elif impatient:
+                    reason = "lack of improvement in inertia"
+            if self.verbose:
+                print(
+                    f"Minibatch step {step + 1}/{most}: mean batch inertia: {inertia:.6g}{smoothed}"
+                )
             if reason and self.verbose:
                 print(f"Converged ({reason}) at step {step + 1}/{most}")
             if reason:
@@ -175,10 +182,9 @@ class MiniBatchKMeans(CentroidEstimator):
         self._keep(self._exact_centers, dtype_like(rows.X))
         self.n_iter_ = math.ceil(self.n_steps_ * batch_size / rows.n)
         if self.compute_labels:
-            self.labels_ = nearest_labels(rows, self._centroids())
-            self.inertia_ = self._inertia(rows, weight, self.labels_)
+            self._label(rows, weight)
         else:
-            self.inertia_ = float(patience.smoothed * rows.n)
+            self.inertia_ = float(patience.smoothed * total)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -192,10 +198,14 @@ class MiniBatchKMeans(CentroidEstimator):
             self._begin(rows, weight, self._clusters(rows.n), self._random_state)
         else:
             self._exact_centers = self._centroids().copy()  # which may have been replaced
-        labels, mean = self._step(rows, weight, self._random_state)
-        self.labels_ = labels
-        self.inertia_ = mean * (rows.n if weight is None else float(weight.sum()))
-        self._keep(self._exact_centers, dtype_like(rows.X))
+        self._step(rows, weight, self._random_state)
+        dtype = dtype_like(rows.X)
+        self._keep(
+            self._exact_centers,
+            dtype if first else np.promote_types(dtype, self.cluster_centers_.dtype),
+        )
+        if self.compute_labels:
+            self._label(rows, weight)
         return self
 
     def _finite(
@@ -227,10 +237,15 @@ class MiniBatchKMeans(CentroidEstimator):
         if some_weight is not None and not some_weight.any():
             some_weight = None
         best, least = None, math.inf
-        for _ in range(self._n_starts(3)):
+        n_starts = self._n_starts(3)
+        for number in range(n_starts):
+            if self.verbose:
+                method = self.init if isinstance(self.init, str) else "given centroids"
+                print(f"Init {number + 1}/{n_starts} with method {method}")
             centers = self._start(some, some_weight, k, random_state)
-            squares = own_distances2(some, centers, nearest_labels(some, centers))
-            inertia = float(squares.sum() if some_weight is None else squares @ some_weight)
+            inertia = self._assigned(some, some_weight, centers)[1]
+            if self.verbose:
+                print(f"Inertia for init {number + 1}/{n_starts}: {inertia:.6g}")
             if best is None or inertia < least:
                 best, least = centers, inertia
         assert best is not None
@@ -251,10 +266,10 @@ class MiniBatchKMeans(CentroidEstimator):
 
     def _step(
         self, batch: Any, weight: np.ndarray | None, random_state: Any
-    ) -> tuple[np.ndarray, float]:
-        """Assign a batch and move the centroids; labels, and the mean inertia before the moves."""
+    ) -> float:
+        """Assign a batch and move the centroids; returns the mean inertia before the moves."""
         centroids = self._exact_centers
-        labels = nearest_labels(batch, centroids)
+        labels = nearest_labels(batch, centroids, self.n_threads)
         totals = batch.totals(centroids, weight, labels)
         mass = totals[:, -2]
         self._counts += mass
@@ -264,24 +279,51 @@ class MiniBatchKMeans(CentroidEstimator):
         self._n_since_reassigned += batch.n
         if self._n_since_reassigned >= REASSIGN_EVERY * len(centroids) or not self._counts.all():
             self._n_since_reassigned = 0
-            self._reassign(batch, random_state)
-        return labels, float(totals[:, -1].sum() / max(mass.sum(), 1e-300))
+            self._reassign(batch, weight, random_state)
+        return float(totals[:, -1].sum() / max(mass.sum(), 1e-300))
 
-    def _reassign(self, batch: Any, random_state: Any) -> None:
-        """Move centroids that got few rows onto rows of the batch, at most half of its size."""
+    def _reassign(self, batch: Any, weight: np.ndarray | None, random_state: Any) -> None:
+        """Move centroids that got few rows onto rows of the batch that have a weight, at most half
+        of them."""
         ratio = valid.non_negative(self.reassignment_ratio, "reassignment_ratio")
+        there = np.arange(batch.n) if weight is None else np.flatnonzero(weight)
         few = np.flatnonzero(self._counts < ratio * self._counts.max())
-        few = few[np.argsort(self._counts[few], kind="stable")][: batch.n // 2]
+        few = few[np.argsort(self._counts[few], kind="stable")][: len(there) // 2]
         if not len(few):
             return
-        chosen = random_state.choice(batch.n, replace=False, size=len(few))
+        if self.verbose:
+            print(f"[MiniBatchKMeans] Reassigning {len(few)} cluster centers.")
+        chosen = there[random_state.choice(len(there), replace=False, size=len(few))]
         self._exact_centers[few] = batch[chosen]
         others = np.delete(self._counts, few)
         self._counts[few] = others.min() if len(others) else 0.0
 
-    def _inertia(self, rows: Any, weight: np.ndarray | None, labels: np.ndarray) -> float:
-        squares = own_distances2(rows, self._centroids(), labels)
-        return float(squares.sum() if weight is None else squares @ weight)
+    def _label(self, rows: Any, weight: np.ndarray | None) -> None:
+        self.labels_, self.inertia_ = self._assigned(rows, weight, self._centroids())
+
+    def _assigned(
+        self, rows: Any, weight: np.ndarray | None, centroids: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """Labels of rows, and their inertia."""
+        labels = nearest_labels(rows, centroids, self.n_threads)
+        squares = own_distances2(rows, centroids, labels, self.n_threads)
+        return labels, float(squares.sum() if weight is None else squares @ weight)
+
+
+def _drawing(
+    n: int, weight: np.ndarray | None, random_state: Any
+) -> Callable[[int], np.ndarray]:
+    """What draws so many of n rows, by their weights. Equal ones draw as none do."""
+    if weight is None or (weight == weight[0]).all():
+        return lambda size: random_state.randint(n, size=size)
+    cumulative = np.cumsum(weight)
+    last = np.flatnonzero(weight)[-1]
+
+    def draw(size: int) -> np.ndarray:
+        uniforms = random_state.random_sample(size) * cumulative[-1]
+        return np.minimum(np.searchsorted(cumulative, uniforms, side="right"), last)
+
+    return draw
 
 
 class _Patience:

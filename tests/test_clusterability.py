@@ -51,6 +51,8 @@ def test_clustered_rows_are_not_uniform():
     found = check_clusterability(xclara(), 0)
     assert not found.uniform and found.p_value < 1e-20 and found.statistic > 0.8
     assert "not uniform" in str(found) and found.n_sampled == 250
+    html = found._repr_html_()
+    assert "not uniform" in html and f"<td>{found.statistic:.4g}</td>" in html
     for d in (1, 2, 5, 20):
         rng = np.random.default_rng(d)
         X = 8 * rng.integers(0, 2, (500, 1)) + rng.normal(size=(500, d))

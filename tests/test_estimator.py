@@ -52,6 +52,19 @@ def test_methods_take_the_threads_of_the_estimator(monkeypatch, X, estimator, me
     assert asked and set(asked) == {1}
 
 
+@pytest.mark.parametrize("method", ("fit", "partial_fit"))
+def test_steps_take_the_threads_of_the_estimator(monkeypatch, X, method):
+    asked, each_block = [], Rows.each_block
+
+    def spy(rows, function, n_threads):
+        asked.append(n_threads)
+        return each_block(rows, function, n_threads)
+
+    monkeypatch.setattr(Rows, "each_block", spy)
+    getattr(MiniBatchKMeans(3, n_threads=1), method)(X)
+    assert asked and set(asked) == {1}
+
+
 def test_import_leaves_scikit_learn_alone():
     program = "import sys, ckmeans; ckmeans.kmeans; assert 'sklearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)

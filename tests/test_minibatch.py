@@ -41,16 +41,16 @@ def test_partial_fit_keeps_running_means(X, dtype, weighted):
     for first in range(0, len(X), 700):
         batch, part = X[first : first + 700], weight[first : first + 700]
         labels = oracle.nearest(batch, centroids)
-        inertia = part @ oracle.squares(batch, centroids).min(axis=1)
         for j in range(3):
             own = labels == j
             total = part[own] @ batch[own].astype(float) + centroids[j] * mass[j]
             mass[j] += part[own].sum()
             centroids[j] = total / mass[j]
         model.partial_fit(batch, sample_weight=part if weighted else None)
-        np.testing.assert_array_equal(model.labels_, labels)
-        assert model.inertia_ == pytest.approx(inertia, rel=1e-12)
         np.testing.assert_allclose(model._exact_centers, centroids, rtol=1e-12)
+        np.testing.assert_array_equal(model.labels_, oracle.nearest(batch, model._exact_centers))
+        inertia = part @ oracle.squares(batch, centroids).min(axis=1)
+        assert model.inertia_ == pytest.approx(inertia, rel=1e-12)
     assert model.n_steps_ == 5
     assert model.cluster_centers_.dtype == (np.float32 if dtype == np.float32 else np.float64)
 
@@ -84,6 +84,69 @@ def test_says_why_it_ends(X, capsys):
         MiniBatchKMeans(3, batch_size=300, random_state=0, verbose=1, **options).fit(X)
         out = capsys.readouterr().out
         assert f"Converged ({reason})" in out and "Minibatch step 1/1000" in out
+
+
+def test_rows_are_drawn_by_their_weights(X):
+    """So that a few heavy ones do not upset the centroids in the batches that they are in."""
+    rng = np.random.default_rng(1)
+    blobs = rng.uniform(-10, 10, (50, 5))[rng.integers(50, size=20_000)]
+    blobs += rng.normal(size=blobs.shape)
+    weight = rng.pareto(0.7, len(blobs))
+    found = [
+        MiniBatchKMeans(50, random_state=seed).fit(blobs, sample_weight=weight).inertia_
+        for seed in range(3)
+    ]
+    full = KMeans(50, random_state=0).fit(blobs, sample_weight=weight)
+    assert np.median(found) < 1.5 * full.inertia_
+    ones = MiniBatchKMeans(3, batch_size=200, random_state=0).fit(X, sample_weight=np.ones(len(X)))
+    none = MiniBatchKMeans(3, batch_size=200, random_state=0).fit(X)
+    np.testing.assert_array_equal(ones.cluster_centers_, none.cluster_centers_)
+
+
+@pytest.mark.parametrize("method", ("fit", "partial_fit"))
+def test_rows_without_weight_do_not_become_centroids(X, method):
+    """Not even where centroids are moved onto rows, as here in each step."""
+    weight, outliers = np.ones(len(X)), X.copy()
+    weight[::2], outliers[::2] = 0.0, 1e6
+    for seed in range(5):
+        model = MiniBatchKMeans(
+            40, init=X[:40], batch_size=90, max_iter=1, reassignment_ratio=0.9, random_state=seed
+        )
+        getattr(model, method)(outliers, sample_weight=weight)
+        assert model.cluster_centers_.max() < 1e3
+
+
+def test_inertia_without_labels(X):
+    """It is estimated, of all weights; a stream has none."""
+    weight = np.full(len(X), 5.0)
+    model = MiniBatchKMeans(3, compute_labels=False, random_state=0).fit(X, sample_weight=weight)
+    assert model.inertia_ == pytest.approx(-model.score(X, sample_weight=weight), rel=0.1)
+    stream = MiniBatchKMeans(3, compute_labels=False, random_state=0).partial_fit(X)
+    assert not hasattr(model, "labels_") and not hasattr(stream, "labels_")
+    assert not hasattr(stream, "inertia_")
+
+
+def test_labels_of_a_stream_belong_to_its_centroids(X):
+    weight = np.arange(100) % 3
+    model = MiniBatchKMeans(3, random_state=0).partial_fit(X[::30], sample_weight=weight)
+    np.testing.assert_array_equal(model.labels_, model.predict(X[::30]))
+    assert model.inertia_ == pytest.approx(-model.score(X[::30], sample_weight=weight), rel=1e-9)
+
+
+def test_centroids_of_a_stream_stay_double(X):
+    model = MiniBatchKMeans(3, random_state=0)
+    kinds = (np.float32, np.float64, np.float32)
+    for kind, expected in zip(kinds, (np.float32, np.float64, np.float64), strict=True):
+        assert model.partial_fit(X.astype(kind)).cluster_centers_.dtype == expected
+
+
+def test_says_what_it_does(X, capsys):
+    """In the words of scikit-learn."""
+    far = np.array([[10.0, 10.0], [40.0, 60.0], [1e6, 1e6]])
+    MiniBatchKMeans(3, init=far, n_init=1, verbose=1, random_state=0).fit(X)
+    out = capsys.readouterr().out
+    assert "Init 1/1 with method" in out and "Inertia for init 1/1: " in out
+    assert "[MiniBatchKMeans] Reassigning 1 cluster centers." in out and ", ewa inertia: " in out
 
 
 def test_centroids_without_rows_move_onto_some(X):
