@@ -19,10 +19,10 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, ckm_moves, filter_rows,
-    list_by_column, sparse_error, sparse_measure, sparse_move, sparse_multiples, sparse_nearest,
-    sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores, sparse_shared,
-    sparse_squares,
+    CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, ckm_moves,
+    filter_rows, list_by_column, sparse_error, sparse_measure, sparse_move, sparse_multiples,
+    sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
+    sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport open_by, slack_of
@@ -39,7 +39,6 @@ cdef enum:
     C_BAD_VALUE = 1
     C_BAD_COLUMN
     C_UNSORTED
-    ROWS = 1024                   # assigned at once
     COMPARED = 64                 # with points at once
     LISTED = 8                    # a list of the non-zeros of a centroid pays below 1 of so many
 
@@ -59,10 +58,10 @@ cdef class Scratch:
     cdef double[::1] values       # (longest,) a row's
     cdef int32_t[::1] columns     # (longest,)
     cdef double[::1] scores       # (k,)
-    cdef int32_t[ROWS] labels
-    cdef int32_t[ROWS + 16] rows  # vectors may end behind the last one
-    cdef int32_t[ROWS + 1] undecided
-    cdef float[ROWS] upper, lower
+    cdef int32_t[CKM_SPARSE_ROWS] labels
+    cdef int32_t[CKM_SPARSE_ROWS + 16] rows    # vectors may end behind the last one
+    cdef int32_t[CKM_SPARSE_ROWS + 1] undecided
+    cdef float[CKM_SPARSE_ROWS] upper, lower
 
     def __cinit__(self, Py_ssize_t longest, Py_ssize_t k):
         self.values, self.columns = np.empty(longest + 1), np.empty(longest + 1, np.int32)
@@ -742,7 +741,7 @@ cdef class CsrSweep:
     ) noexcept nogil:
         cdef Py_ssize_t m, count
         while first < last:
-            m = min(<Py_ssize_t> ROWS, last - first)
+            m = min(<Py_ssize_t> CKM_SPARSE_ROWS, last - first)
             if self.mode == C_FILTER:
                 count = filter_rows(&self.label_view[first], m, &self.drifts,
                                     &self.upper[first], &self.lower[first], s.rows)

@@ -29,6 +29,14 @@ def numpy_draws_so() -> bool:
     return bool(Uniforms(seed).random() == valid.generator(seed).random())
 
 
+def drawn_rows(cumulative: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """Rows by chances that are summed so far (n,), one for each uniform."""
+    rows = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
+    last = np.searchsorted(cumulative, cumulative[-1])  # the last row of any chance
+    drawn: np.ndarray = np.minimum(rows, last)
+    return drawn
+
+
 class Children:
     """b children of a seed. To make the objects takes as long as half a fit of 200 x 4, k = 5."""
 

@@ -44,6 +44,7 @@ cdef extern from "_tiles/tiles.h" nogil:
         double tiny
     enum:
         CKM_SPARSE_WIDTH
+        CKM_SPARSE_ROWS
     ctypedef struct ckm_csr:
         Py_ssize_t n
         const void* values

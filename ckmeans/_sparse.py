@@ -23,6 +23,7 @@ from ckmeans._csr import (
     panels_of,
     plain_norms2,
 )
+from ckmeans._generators import drawn_rows
 from ckmeans._iterate import Problem
 from ckmeans._memory import fresh
 from ckmeans._rows import directions
@@ -316,12 +317,9 @@ class SparseSeeding:
 
     def _drawn(self, uniforms: np.ndarray) -> np.ndarray:
         """Rows by their chances, as many as uniforms; none if no row has any."""
-        cumulative = self.cumulative
-        if not cumulative[-1] > 0:
+        if not self.cumulative[-1] > 0:
             return self.points[:0]
-        rows = np.searchsorted(cumulative, uniforms * cumulative[-1], side="right")
-        last = np.searchsorted(cumulative, cumulative[-1])  # the last row of any chance
-        return np.minimum(rows, last)
+        return drawn_rows(self.cumulative, uniforms)
 
     def begin(self, uniform: float) -> None:
         self._add_chances(np.ones(len(self.nearest)) if self.weight is None else self.weight)

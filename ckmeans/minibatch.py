@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from ckmeans import _validation as valid
+from ckmeans._generators import drawn_rows
 from ckmeans._results import nearest_labels, own_distances2
 from ckmeans._sklearn import Interval, check_random_state
 from ckmeans._starts import starting_rows
@@ -317,13 +318,7 @@ def _drawing(
     if weight is None or (weight == weight[0]).all():
         return lambda size: random_state.randint(n, size=size)
     cumulative = np.cumsum(weight)
-    last = np.flatnonzero(weight)[-1]
-
-    def draw(size: int) -> np.ndarray:
-        uniforms = random_state.random_sample(size) * cumulative[-1]
-        return np.minimum(np.searchsorted(cumulative, uniforms, side="right"), last)
-
-    return draw
+    return lambda size: drawn_rows(cumulative, random_state.random_sample(size))
 
 
 class _Patience:

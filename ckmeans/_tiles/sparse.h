@@ -303,7 +303,7 @@ static void NAME(sparse_round)(const ckm_csr *X, ptrdiff_t first, ptrdiff_t last
 }
 
 /* Rows that take one panel after the other: their elements stay in the L2 cache beside it. */
-#define SPARSE_ROWS 1024
+#define SPARSE_ROWS CKM_SPARSE_ROWS
 
 /* What is known of rows so far: the least score, the next one, and whose the least is. */
 typedef struct {
@@ -347,7 +347,8 @@ INLINE void NAME(take_panel)(const ckm_csr *X, ptrdiff_t first, const int32_t *r
     }
 }
 
-#define ROWS_CASE(n)                                                                                   case n: NAME(take_panel)(X, first, rows, count, p, from, n, known); break;
+#define ROWS_CASE(n)                                                                               \
+    case n: NAME(take_panel)(X, first, rows, count, p, from, n, known); break;
 
 static void NAME(take_panels)(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
                               ptrdiff_t count, const sparse_packed *p, NAME(sparse_known) * known)

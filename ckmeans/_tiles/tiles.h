@@ -233,6 +233,9 @@ size_t ckm_sparse_packed_bytes(ptrdiff_t k, ptrdiff_t d);
 void ckm_sparse_pack(const double *centroids, ptrdiff_t k, ptrdiff_t d, void *packed,
                      double *norms2, int32_t *counts);
 
+/* Rows that ckm_sparse_nearest takes through one panel after the other. */
+#define CKM_SPARSE_ROWS 1024
+
 /* As ckm_nearest_f32, for rows first + rows[i], or first + i where rows is NULL; but `upper` and
  * `lower` are bounds on distances, not on their squares. */
 ptrdiff_t ckm_sparse_nearest(const ckm_csr *X, ptrdiff_t first, const int32_t *rows,
