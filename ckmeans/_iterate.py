@@ -29,10 +29,12 @@ SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.0225, 1 / 2700, 0.1
 WORTHWHILE, FILTERING, GATHERING = 0.9, 32, 40
 RESUMED = 0.9  # of that: below, bounds are set again where integers have to make room for them
 # Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
-# iteration saves this many times as many products as there are pairs of columns to round, since at
-# d = 3 nothing is won with 16 centroids, and 7 % lost with 8. They are given up where they leave
-# more than this share of the rows undecided.
-ROUNDED_FROM_ROWS, ROUNDING, MOST_UNDECIDED = 1 << 16, 10, 0.2
+# iteration saves this many times as many products as there are pairs of columns to round: at d = 3
+# from k = 8 on, where ten iterations take 0.96 of the time (0.83 to 0.9 at d = 2 to 5, k = 8 to
+# 12; one iteration 1.05). An assignment of a row by its integers takes, whatever k is, as long as
+# so many operations more: 0.89 of 220 iterations at d = 2, k = 10, whose bounds are used with it.
+# Integers are given up where they leave more than this share of the rows undecided.
+ROUNDED_FROM_ROWS, ROUNDING, ROUNDED_READING, MOST_UNDECIDED = 1 << 16, 4, 20, 0.2
 # Operations in an iteration; with fewer, bounds and the interpreter between iterations cost more
 # than they save: a whole run at once takes 0.7 to 0.8 of the time at 20k x 2, k = 10, and as much
 # at three times the operations; more where bounds leave little of many columns.
@@ -282,6 +284,7 @@ class Problem:
         instead = float(operations)
         if self._screens(k):
             instead = k * ((self.rows.d + 1) // 2 + 1) * 4 / self.rows.dtype.itemsize
+            instead += ROUNDED_READING
             instead += 2 * self.undecided * (operations + GATHERING)
         return max(0.0, min(WORTHWHILE, (instead - FILTERING) / operations))
 

