@@ -159,6 +159,7 @@ class Problem:
     runs_at_once = True  # small ones
     company: Any = contextlib.nullcontext()  # that works on its segments; here nobody
     watched = False  # whether somebody asks how many rows changed
+    where_not_finite: Callable[[], None] | None = None  # raises, where the first sums are not
 
     def __init__(
         self, rows: Rows, weight: np.ndarray | None, prune: bool | None, n_threads: int,
@@ -211,6 +212,10 @@ class Problem:
         self._aim(centroids, mode, measure)
         self._each_segment(adding=False)
         self.changed, comparisons = self._collected()
+        if self.where_not_finite:
+            if not np.isfinite(self.sums).all():
+                self.where_not_finite()
+            self.where_not_finite = None
         self.share = comparisons / (n * k)
         if mode == SCREENED:
             self.undecided = self.share - 1

@@ -130,7 +130,8 @@ def kmeans(
     611605.88
     """
     n_threads = valid.threads(n_threads)
-    rows = valid.finite_rows(X, scale, n_threads, metric)
+    summed = not isinstance(init, str) and sample_weight is None  # all rows, in the first iteration
+    rows = valid.finite_rows(X, scale, n_threads, metric, by_sums=summed)
     k = valid.clusters(k, rows.n)
     init = valid.starting_centroids(init, k, rows.d)
     weight = valid.weights(sample_weight, rows.n)
@@ -141,6 +142,8 @@ def kmeans(
     rng = generator(seed, wanted=isinstance(init, str) or refine is not None)
 
     problem = problem_of(rows, weight, k, prune, n_threads)
+    if rows.unchecked:
+        problem.where_not_finite = lambda: valid.check_finite(rows, n_threads=n_threads)
     best: Run | None = None
     inertias: list[float] = []
     all_starts = starts(problem, k, rng, init, limits.n_init)

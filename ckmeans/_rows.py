@@ -58,6 +58,7 @@ class Rows:
     scale: np.ndarray | None
     norms: np.ndarray | None = None
     sparse = False
+    unchecked = False  # whether elements may not be finite, as the first sums will tell
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ LARGEST = 1e145  # the squares of smaller values cannot add up to infinity, in a
 HEAVIEST = 1e150  # the largest sum of weights
 MOST_STARTS = 10**6  # each leaves its inertia in the result
 MOST_CLUSTERS = 2**31 - 1  # labels are int32
+BY_SUMS_FROM = 1 << 20  # elements; to look at fewer takes less than 0.1 ms
 ALGORITHMS = {"auto": None, "lloyd": False, "hamerly": True}
 
 
@@ -94,8 +95,9 @@ def as_csr(X: Any, name: str = "X") -> Any:
     return X if getattr(X, "format", "") == "csr" else X.tocsr()
 
 
-def as_rows(X: Any, n_threads: int = 1, d: int | None = None) -> Any:
-    """The rows of X, dense or sparse, checked to be finite; d: the columns that they must have."""
+def as_rows(X: Any, n_threads: int = 1, d: int | None = None, by_sums: bool = False) -> Any:
+    """The rows of X, dense or sparse, checked to be finite; or, with `by_sums`, marked as unchecked
+    where the caller's first sums of the rows tell. d: the columns that they must have."""
     rows: Any
     if is_sparse(X):
         from ckmeans._sparse import SparseRows
@@ -105,9 +107,19 @@ def as_rows(X: Any, n_threads: int = 1, d: int | None = None) -> Any:
         rows = Rows(as_matrix(X))
     if d is not None and rows.d != d:
         raise ValueError(f"X must have {d} columns like the fitted data, got {rows.d}")
-    check_finite(rows, n_threads=n_threads)
+    rows.unchecked = by_sums and told_by_sums(rows)
+    if not rows.unchecked:
+        check_finite(rows, n_threads=n_threads)
     # One column has an optimum, and loops of its own.
     return Rows(rows.dense()) if rows.sparse and rows.d == 1 else rows
+
+
+def told_by_sums(rows: Any) -> bool:
+    """Whether sums of the rows in float64 are finite where the rows are, and only there. (To look
+    at float32 rows takes as long as to read them, 8 % of five iterations of 60k x 784, k = 10.)"""
+    if rows.sparse or rows.dtype != np.float32 or rows.n * rows.d < BY_SUMS_FROM:
+        return False
+    return bool(np.isfinite(rows.middle()).all())  # which is what is added up, too
 
 
 def is_dask(X: Any) -> bool:
@@ -137,17 +149,18 @@ def _frame_values(frame: Any, name: str) -> np.ndarray:
 
 def finite_rows(
     X: Any, scale: str | None = None, n_threads: int = 1, metric: str = "euclidean",
-    d: int | None = None,
+    d: int | None = None, by_sums: bool = False,
 ) -> Any:  # fmt: skip
-    """The rows of X, dense or sparse, checked to be finite; standardised by column for scale="std",
-    of length 1 for metric="cosine". d: the columns that they must have."""
+    """The rows of X, dense or sparse, checked to be finite (see as_rows); standardised by column
+    for scale="std", of length 1 for metric="cosine". d: the columns that they must have."""
     if scale is not None and (not isinstance(scale, str) or scale != "std"):
         raise ValueError(f'scale must be None or "std", got {scale!r}')
     if not isinstance(metric, str) or metric not in ("euclidean", "cosine"):
         raise ValueError(f'metric must be "euclidean" or "cosine", got {metric!r}')
     if scale is not None and metric == "cosine":
         raise ValueError('scale must be None where metric is "cosine", got "std"')
-    rows = as_rows(X, n_threads, d)
+    plain = scale is None and metric == "euclidean"
+    rows = as_rows(X, n_threads, d, by_sums and plain)
     if metric == "cosine":
         return rows.directions(norms_of(rows))
     return rows.standardised() if scale else rows
