@@ -31,7 +31,7 @@ from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._slack cimport open_by, slack_of
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
-    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 GIVEN, PLAIN, SCREENED, BOUND, FILTER = C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
@@ -908,10 +908,15 @@ cdef class Sweep:
     def attend(self):
         """Do segments of one pass after another, until none comes soon or that is forbidden."""
         cdef Scratch scratch = self.scratch()
+        next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
                 self.do_segments(&scratch.work)
         self.scratches.append(scratch)
+
+    def present(self):
+        """How many threads wait for the next pass, or work on this one."""
+        return load(&self.one.present)
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""

@@ -27,7 +27,7 @@ from ckmeans._lloyd cimport (
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport open_by, slack_of
 from ckmeans._threads cimport (
-    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
@@ -720,10 +720,15 @@ cdef class CsrSweep:
     def attend(self):
         """Do segments of one pass after another, until none comes soon or that is forbidden."""
         cdef Scratch s = self.scratch()
+        next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
                 self.do_segments(s)
         self.scratches.append(s)
+
+    def present(self):
+        """How many threads wait for the next pass, or work on this one."""
+        return load(&self.one.present)
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""

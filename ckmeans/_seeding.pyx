@@ -34,7 +34,7 @@ from ckmeans._lloyd cimport (
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
-    Pass, comes, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 cdef enum:
@@ -884,10 +884,15 @@ cdef class Seeding:
     def attend(self):
         """Do segments of the passes of steps(), until none comes soon or that is forbidden."""
         cdef Scratch scratch = self.scratch()
+        next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
                 self.do_segments(&scratch.work)
         self.scratches.append(scratch)
+
+    def present(self):
+        """How many threads wait for the next pass, or work on this one."""
+        return load(&self.one.present)
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""
