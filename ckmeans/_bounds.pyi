@@ -52,7 +52,13 @@ class Sweep:
     def collect(self) -> tuple[int, int]: ...
     def run(
         self, start: NDArray[np.float64], given: bool, max_iter: int, least_shift: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, bool] | None: ...
+    ) -> (
+        tuple[
+            NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], int,
+            bool,
+        ]
+        | None
+    ): ...  # fmt: skip
     def solve_each(
         self, first: int, stride: int, centroids: NDArray[np.float64], labels: NDArray[np.int32],
         given: bool, max_iter: int, least_shifts: NDArray[np.float64],

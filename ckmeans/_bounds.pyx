@@ -534,14 +534,15 @@ cdef class Sweep:
     cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
     cdef list scratches
     cdef int32_t[::1] label_view, before_view, order, rank
-    cdef const double[::1] reference_view, origin
+    cdef const double[::1] origin
     cdef unsigned char[::1] memory
-    cdef double[:, ::1] moves, total_view
+    cdef double[:, ::1] moves
     cdef double[::1] residues, gap
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef double farthest, next_farthest    # of the moves
-    cdef double* partial              # (n_segments, k, d + 2) what moves between the totals
+    cdef double* total                # (k, d + 2) the totals
+    cdef double* partial              # (n_segments, k, d + 2) what moves between them
     cdef Py_ssize_t* counts           # (n_segments, 2) rows changed, comparisons
     cdef unsigned char* touched       # (n_segments, k) whether there is any
     cdef char* panels
@@ -564,9 +565,7 @@ cdef class Sweep:
         if weight is not None:
             weight_view = weight
             p.weight = &weight_view[0]
-        self.reference = reference
-        self.reference_view = reference
-        p.reference = &self.reference_view[0]
+        self.aim_reference(reference)
         p.pairs = (p.d + 1) // 2
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
@@ -576,6 +575,13 @@ cdef class Sweep:
         p.gathered = rows_of(GATHERED if self.single else GATHERED_DOUBLE, p.d)
         self.scratches = []
         p.k = 0
+
+    cdef int aim_reference(self, reference) except -1:
+        if reference.nbytes != self.plan.d * <Py_ssize_t> sizeof(double):
+            raise ValueError(f"reference must be float64 of shape ({self.plan.d},)")
+        self.reference = reference
+        self.plan.reference = <double*> data_of(reference)
+        return 0
 
     cdef int take_memory(self) except -1:
         """Room for the bounds or for rounded rows, which take the same place."""
@@ -630,12 +636,14 @@ cdef class Sweep:
         """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""
         cdef Plan* p = &self.plan
         self.labels = np.empty(p.n, np.int32) if labels is None else labels
-        self.label_view = self.labels
-        p.labels = &self.label_view[0]
         if labels is None:
+            p.labels = <int32_t*> data_of(self.labels)
             memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
+        else:
+            self.label_view = labels
+            p.labels = &self.label_view[0]
         self.totals = np.zeros((k, p.d + 2))
-        self.total_view = self.totals
+        self.total = <double*> data_of(self.totals)
         if k != p.k:
             p.k = 0    # until there is memory
             self.cut(k)
@@ -1004,7 +1012,7 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j, s, width = p.d + 2, changed = 0
         if p.anew:
-            memset(&self.total_view[0, 0], 0, p.k * width * sizeof(double))
+            memset(self.total, 0, p.k * width * sizeof(double))
         for s in range(self.n_segments):
             changed += self.counts[2 * s]
             comparisons[0] += self.counts[2 * s + 1]
@@ -1013,17 +1021,18 @@ cdef class Sweep:
                 if self.touched[s * p.k + j]:
                     self.touched[s * p.k + j] = 0
                     empty_into(self.partial + (s * p.k + j) * width, width,
-                               &self.total_view[j, 0])
+                               self.total + j * width)
         return changed
 
     def run(
         self, const double[:, ::1] start, bint given, Py_ssize_t max_iter, double least_shift,
     ):
         """A run of a problem of one segment as lloyd() in `_iterate.py` does it, after begin():
-        centroids, residuals, iterations, and whether it converged. None if a cluster was emptied.
+        centroids, residuals, masses as integers, inertias, iterations, and whether it converged.
+        None if a cluster was emptied.
         """
         cdef Scratch scratch = self.scratch()
-        cdef Py_ssize_t k = self.plan.k, d = self.plan.d, n_iter
+        cdef Py_ssize_t k = self.plan.k, d = self.plan.d, j, n_iter
         cdef bint converged = False
         means, residuals, other = np.empty((k, d)), np.empty((k, d + 2)), np.empty((k, d))
         cdef double* at = <double*> data_of(means)
@@ -1034,7 +1043,15 @@ cdef class Sweep:
             n_iter = self.solve(at, next_means, given, max_iter, least_shift, residue, &converged,
                                 &scratch.work)
         self.scratches.append(scratch)
-        return (means, residuals, n_iter, converged) if n_iter else None
+        if not n_iter:
+            return None
+        masses, inertias = np.empty(k, np.int64), np.empty(k)
+        cdef int64_t* mass = <int64_t*> data_of(masses)
+        cdef double* inertia = <double*> data_of(inertias)
+        for j in range(k):
+            mass[j] = <int64_t> residue[j * (d + 2) + d]
+            inertia[j] = residue[j * (d + 2) + d + 1]
+        return means, residuals, masses, inertias, n_iter, converged
 
     def solve_each(
         self,
@@ -1057,27 +1074,27 @@ cdef class Sweep:
         cdef Scratch scratch = self.scratch()
         cdef bint tiles = p.tiles != NULL, packed = p.X != NULL, fixed
         cdef Py_ssize_t i
-        cdef double[::1] reference = np.empty(p.d)
+        reference = np.empty(p.d)
+        cdef double* middle = <double*> data_of(reference)
         cdef double[:, ::1] three = np.empty((3, p.d))
         cdef double[:, ::1] other = np.empty((p.k, p.d))
-        self.reference, self.reference_view = np.asarray(reference), reference
-        p.reference = &reference[0]
+        self.aim_reference(reference)
         with nogil:
             for i in range(centroids.shape[0]):
                 source.data = origin + (first + i) * stride
                 p.tiles = source.data if tiles else NULL
                 p.X = source.data if packed else NULL
-                rows.find_middle(&three[0, 0], &reference[0])
+                rows.find_middle(&three[0, 0], middle)
                 p.labels = &labels[i, 0]
                 if not given:
                     memset(p.labels, 0xFF, p.n * sizeof(int32_t))
-                memset(&self.total_view[0, 0], 0, p.k * (p.d + 2) * sizeof(double))
+                memset(self.total, 0, p.k * (p.d + 2) * sizeof(double))
                 n_iter[i] = self.solve(
                     &centroids[i, 0, 0], &other[0, 0], given, max_iter, least_shifts[i],
                     &residuals[i, 0, 0], &fixed, &scratch.work)
                 converged[i] = fixed
         source.data = origin
-        p.labels = &self.label_view[0]
+        p.labels = <int32_t*> data_of(self.labels)
         p.tiles = origin if tiles else NULL
         p.X = origin if packed else NULL
         self.scratches.append(scratch)
@@ -1164,14 +1181,16 @@ cdef class Sweep:
     cdef Py_ssize_t take_means(self, const double* centroids, double* out) noexcept nogil:
         cdef Py_ssize_t j, f, d = self.plan.d, n_empty = 0
         cdef double mass
+        cdef double* total
         for j in range(self.plan.k):
-            mass = self.total_view[j, d]
+            total = self.total + j * (d + 2)
+            mass = total[d]
             if mass > 0:
                 for f in range(d):
-                    out[j * d + f] = self.reference_view[f] + self.total_view[j, f] / mass
+                    out[j * d + f] = self.plan.reference[f] + total[f] / mass
             else:
                 n_empty += 1
-                memset(&self.total_view[j, 0], 0, (d + 2) * sizeof(double))
+                memset(total, 0, (d + 2) * sizeof(double))
                 memcpy(out + j * d, centroids + j * d, d * sizeof(double))
         return n_empty
 
@@ -1192,6 +1211,7 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j, f, d = p.d
         cdef double mass, move
+        cdef double* total
         cdef bint close = True
         for j in range(p.k):
             mass = max(residuals[j * (d + 2) + d], 1e-300)
@@ -1202,11 +1222,12 @@ cdef class Sweep:
             return False
         for j in range(p.k):
             mass = residuals[j * (d + 2) + d]
+            total = self.total + j * (d + 2)
             for f in range(d):
                 out[j * d + f] = centroids[j * d + f]
                 if mass > 0:
                     out[j * d + f] += residuals[j * (d + 2) + f] / mass
-                self.total_view[j, f] = self.total_view[j, d] * (out[j * d + f] - p.reference[f])
+                total[f] = total[d] * (out[j * d + f] - p.reference[f])
         return True
 
     def carried(

@@ -35,7 +35,7 @@ class Coarse:
     def __init__(self, problem: Problem, k: int) -> None:
         self.problem, rows = problem, problem.rows
         least = max(LEAST, k * LEAST_OF_CLUSTER, k * rows.d * LEAST_OF_NUMBER)
-        large = k > 1 and rows.n * k * rows.d >= WORTHWHILE and even(problem.weight)
+        large = large_enough(problem, k) and even(problem.weight)
         self.steps = [step for step in STEPS if large and rows.n >= step * least]
         if self.steps:
             self.sample = rows.subset(scattered(SAMPLE, rows.n))
@@ -73,10 +73,21 @@ def mean_square(rows: Any, centroids: np.ndarray) -> float:
     return float(own_distances2(rows, centroids, nearest_labels(rows, centroids, 1), 1).mean())
 
 
+def large_enough(problem: Problem, k: int) -> bool:
+    rows = problem.rows
+    return k > 1 and rows.n * k * rows.d >= WORTHWHILE
+
+
 def improved_starts(
-    problem: Problem, starts: Iterator[Start], limits: Limits, rng: Any
+    problem: Problem, k: int, starts: Iterator[Start], limits: Limits, rng: Any
 ) -> Iterator[Start]:
     """The starts, drawn ones of large problems improved by some of the rows."""
+    return _improved(problem, starts, limits, rng) if large_enough(problem, k) else starts
+
+
+def _improved(
+    problem: Problem, starts: Iterator[Start], limits: Limits, rng: Any
+) -> Iterator[Start]:
     coarse: Coarse | None = None
     for start in starts:
         if start.drawn:

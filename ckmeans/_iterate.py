@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -119,15 +119,6 @@ class Run:
     too_few_points: bool = False
 
 
-class WholeRun(NamedTuple):
-    """What is left of a run that was done in one call."""
-
-    centroids: np.ndarray
-    residuals: np.ndarray  # (k, d + 2)
-    n_iter: int
-    converged: bool
-
-
 def inertia_of(run: Run) -> float:
     return run.inertia
 
@@ -157,7 +148,6 @@ class Problem:
     """
 
     runs_at_once = True  # small ones
-    company: Any = contextlib.nullcontext()  # that works on its segments; here nobody
     watched = False  # whether somebody asks how many rows changed
     where_not_finite: Callable[[], None] | None = None  # raises, where the first sums are not
 
@@ -169,7 +159,11 @@ class Problem:
         self.rows, self.weight, self.prune, self.n_threads = rows, weight, prune, n_threads
         self.memory = memory
         self._prepare()
-        self.company = _team.Company(self.sweep)
+
+    @functools.cached_property
+    def company(self) -> Any:
+        """The threads that work on the segments."""
+        return _team.Company(self.sweep)
 
     def _prepare(self) -> None:
         self.reference = self.rows.middle()
@@ -231,7 +225,7 @@ class Problem:
         """Rows that changed and comparisons made."""
         return self.sweep.collect()
 
-    def run_at_once(self, start: np.ndarray, limits: Limits) -> WholeRun | None:
+    def run_at_once(self, start: np.ndarray, limits: Limits) -> Run | None:
         """A whole run in one compiled call, where each iteration takes less time than what the
         interpreter adds to it, and nobody watches. None where it has to be done step by step, as
         with a cluster that is emptied."""
@@ -242,9 +236,12 @@ class Problem:
             return None
         found = self.sweep.run(start, self.given, most, limits.shift)
         if found is not None:
-            run = WholeRun(*found)
-            if run.converged or run.n_iter == limits.max_iter:
-                return run
+            centroids, residuals, sizes, inertias, n_iter, converged = found
+            if converged or n_iter == limits.max_iter:
+                if self.weight is not None:
+                    sizes = self.sizes(residuals)
+                inertia = float(np.add.reduce(inertias))
+                return Run(centroids, self.labels, sizes, inertias, inertia, n_iter, converged)
         self.begin(k, None)
         return None
 
@@ -436,17 +433,17 @@ def turned(means: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 
 def lloyd(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     """Assign and update from `start` until no label changes or a limit is reached."""
+    problem.begin(len(start.centroids), start.labels)
+    if whole := problem.run_at_once(start.centroids, limits):
+        return whole
     with problem.company:
         return iterated(problem, start, limits, run)
 
 
 def iterated(problem: Problem, start: Start, limits: Limits, run: int) -> Run:
     k = len(start.centroids)
-    problem.begin(k, start.labels)
     watched, too_few = limits.callback is not None, False
     problem.watched = watched
-    if whole := problem.run_at_once(start.centroids, limits):
-        return run_of(problem, *whole)
     free = start.drawn and pays(problem.rows, k)
     momentum = Momentum(problem.reference) if free else None
     centroids = start.centroids

@@ -147,7 +147,7 @@ def kmeans(
     best: Run | None = None
     inertias: list[float] = []
     all_starts = starts(problem, k, rng, init, limits.n_init)
-    for start in improved_starts(problem, all_starts, limits, rng):
+    for start in improved_starts(problem, k, all_starts, limits, rng):
         run = lloyd(problem, start, limits, len(inertias))
         inertias.append(run.inertia)
         best, stopped = lower_inertia(best, run), run.stopped
@@ -199,8 +199,9 @@ def checked_limits(
 
 
 def deadline(max_seconds: Any) -> float:
-    seconds = math.inf if max_seconds is None else valid.non_negative(max_seconds, "max_seconds")
-    return time.monotonic() + seconds
+    if max_seconds is None:
+        return math.inf
+    return time.monotonic() + valid.non_negative(max_seconds, "max_seconds")
 
 
 def lower_inertia(best: Run | None, run: Run) -> Run:

@@ -406,10 +406,12 @@ cdef class Seeding:
         if p.narrow or p.n < SIFTED:
             self.sift_bytes = 0
         size, others = p.n * sizeof(double), self.lay_out(0, k) + LINE
+        rest = None
         if memory is None or memory.nbytes < size:
-            memory = fresh(size + others, np.uint8)
-        self.nearest, rest = memory[:size].view(np.float64), memory[size:]
-        if rest.nbytes < others:
+            self.nearest = fresh(p.n)
+        else:
+            self.nearest, rest = memory[:size].view(np.float64), memory[size:]
+        if rest is None or rest.nbytes < others:
             rest = fresh(others, np.uint8)
         self.lay_out(<uintptr_t> data_of(rest), k)
         memset(self.left, 0, self.n_segments * (FILTERS + 1) * sizeof(Py_ssize_t))
@@ -1034,16 +1036,16 @@ cdef class Uniforms:
 
     def random(self, size=None):
         """The next numbers in [0, 1): one, or an array of this shape."""
-        cdef double[::1] flat
-        cdef Py_ssize_t i
+        cdef double* each
+        cdef Py_ssize_t i, n
         if self.generator is not None:
             return self.generator.random(size)
         if size is None:
             return pcg_uniform(&self.state)
         numbers = np.empty(size)
-        flat = numbers.reshape(-1)
-        for i in range(flat.shape[0]):
-            flat[i] = pcg_uniform(&self.state)
+        each, n = <double*> data_of(numbers), numbers.size
+        for i in range(n):
+            each[i] = pcg_uniform(&self.state)
         return numbers
 
     def __getattr__(self, name):

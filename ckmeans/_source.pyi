@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TYPES: dict[str, int]
+NUMBERS: dict[int, int | None]
 
 @final
 class Source:

@@ -25,6 +25,8 @@ TYPES = {
     "i1": CKM_INT8, "i2": CKM_INT16, "i4": CKM_INT32, "i8": CKM_INT64,
     "f2": CKM_FLOAT16, "f4": CKM_FLOAT32, "f8": CKM_FLOAT64,
 }
+# By NumPy's number, which takes no string to make: several have the same kind and size.
+NUMBERS = {np.dtype(code).num: TYPES.get(np.dtype(code).str[1:]) for code in np.typecodes["All"]}
 
 
 cdef const double* values_of(array, Py_ssize_t n, name) except? NULL:
@@ -45,22 +47,23 @@ cdef class Source:
 
     def __cinit__(self, X, offset=None, scale=None, norms=None):
         cdef Py_buffer memory
-        name = f"{X.dtype.kind}{X.dtype.itemsize}"
-        if name not in TYPES:
-            raise TypeError(f"X must hold real numbers of at most 64 bits, got dtype {X.dtype}")
-        if X.ndim != 2 or not X.size:
-            raise ValueError(f"X must be 2-D and not empty, got shape {X.shape}")
+        dtype = X.dtype
+        number = NUMBERS.get(dtype.num)
+        if number is None:
+            raise TypeError(f"X must hold real numbers of at most 64 bits, got dtype {dtype}")
         if (offset is None) != (scale is None):
             raise ValueError("offset and scale must be given together")
-        self.n, self.d = X.shape
-        self.single = scale is None and norms is None and (
-            X.dtype.itemsize <= 2 or name == "f4")
+        self.c.type = number
+        self.c.swapped = not dtype.isnative
+        self.single = scale is None and norms is None and self.c.type <= CKM_FLOAT32
         PyObject_GetBuffer(X, &memory, PyBUF_STRIDES)
-        self.c.data = <const char*> memory.buf
+        if memory.ndim == 2:
+            self.c.data = <const char*> memory.buf
+            self.n, self.d = memory.shape[0], memory.shape[1]
+            self.c.row_stride, self.c.column_stride = memory.strides[0], memory.strides[1]
         PyBuffer_Release(&memory)
-        self.c.row_stride, self.c.column_stride = X.strides
-        self.c.type = TYPES[name]
-        self.c.swapped = not X.dtype.isnative
+        if not (self.n and self.d):
+            raise ValueError(f"X must be 2-D and not empty, got shape {X.shape}")
         if scale is not None:
             self.c.offset = values_of(offset, self.d, "offset")
             self.c.scale = values_of(scale, self.d, "scale")

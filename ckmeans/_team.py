@@ -138,10 +138,11 @@ class Company:
             return
         if self.job is None or self.job.invitations is not _invitations:
             self.job = _Job(self.sweep.attend, ())
-        # Who gave up waiting goes on being a guest until the interpreter lets it leave: it finds the
-        # new task then. (Not to count these was to do two of five passes alone: 200k x 16, k = 64.)
+        # Who gave up waiting is a guest until the interpreter lets it leave, and finds the new task
+        # then. (While these counted, two of five passes were done alone: 200k x 16, k = 64.)
         self.job.most_guests = guests
-        missing = guests - self.sweep.present() - len(self.job.tasks)
+        here = min(self.job.guests, self.sweep.present())  # nobody came along into a forked child
+        missing = guests - here - len(self.job.tasks)
         if missing > 0 and not self.job.dropped:
             self.job.tasks.extend([()] * missing)
             _invite(self.job, missing)

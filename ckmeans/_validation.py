@@ -35,6 +35,22 @@ def callers_level() -> int:
 
 def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     """X as a 2-D array of a supported dtype, without a copy where NumPy can give a view."""
+    array = X if type(X) is np.ndarray else _as_array(X, name)
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold real numbers (bool, integers, float16, float32 or float64), "
+            f"got dtype {array.dtype}"
+        )
+    if array.ndim != 2:
+        hint = f"; use {name}.reshape(-1, 1) for one column" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
+    if not array.shape[0] or not array.shape[1]:
+        raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
+    return array
+
+
+def _as_array(X: Any, name: str) -> np.ndarray:
+    """The array that X is, holds or hands out."""
     refuse_masked(X, name)
     if X is None or isinstance(X, (str, bytes, dict, set)):
         raise TypeError(f"{name} must be a 2-D array of numbers, got {type(X).__name__}")
@@ -48,16 +64,6 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
         raise ValueError(f"{name} must be a 2-D array of numbers: {error}") from None
     if array.dtype.kind == "O" and hasattr(X, "columns"):
         array = _frame_values(X, name)
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        raise TypeError(
-            f"{name} must hold real numbers (bool, integers, float16, float32 or float64), "
-            f"got dtype {array.dtype}"
-        )
-    if array.ndim != 2:
-        hint = f"; use {name}.reshape(-1, 1) for one column" if array.ndim == 1 else ""
-        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
-    if not array.shape[0] or not array.shape[1]:
-        raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
     return array
 
 
@@ -99,7 +105,7 @@ def as_rows(X: Any, n_threads: int = 1, d: int | None = None, by_sums: bool = Fa
     """The rows of X, dense or sparse, checked to be finite; or, with `by_sums`, marked as unchecked
     where the caller's first sums of the rows tell. d: the columns that they must have."""
     rows: Any
-    if is_sparse(X):
+    if type(X) is not np.ndarray and is_sparse(X):
         from ckmeans._sparse import SparseRows
 
         rows = SparseRows(as_csr(X))
@@ -236,16 +242,20 @@ def _place(where: Any) -> str:
 
 def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "") -> int:
     """An integer in [low, high]; bools and floats are refused."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    number = value if type(value) is int else _index(value, name)
     if number < low or (high is not None and number > high):
         allowed = f"at least {low}" if high is None else f"between {low} and {limit or high}"
         raise ValueError(f"{name} must be {allowed}, got {number}")
     return number
+
+
+def _index(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
 def clusters(k: Any, n: int, name: str = "k") -> int:
@@ -255,7 +265,7 @@ def clusters(k: Any, n: int, name: str = "k") -> int:
 
 
 def non_negative(value: Any, name: str) -> float:
-    if isinstance(value, (bool, np.bool_, str, bytes)):
+    if type(value) is not float and isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)

@@ -15,6 +15,7 @@ from ckmeans import (
     kmeans_batch,
     silhouette,
 )
+from ckmeans import _validation as valid
 
 X = np.arange(12.0).reshape(6, 2)
 LABELS = [0, 1, 0, 1, 0, 1]
@@ -97,6 +98,55 @@ def ask(name):
         "check_clusterability": check_clusterability,
     }
     return functions.get(name) or getattr(result, name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("d", [3, 8, 130])
+def test_rows_that_their_sums_tell_of(d, dtype, value, monkeypatch):
+    """Those from a given start are not looked at before."""
+    looked = []
+    check = valid.check_finite
+    monkeypatch.setattr(valid, "check_finite", lambda *a, **k: looked.append(a) or check(*a, **k))
+    n = 1 + valid.BY_SUMS_FROM // d
+    rows = np.random.default_rng(d).normal(size=(n, d)).astype(dtype)
+    start = rows[:5].astype(np.float64)
+    kmeans(rows, 5, init=start, max_iter=2)
+    assert not looked
+    for order in "CF":
+        for at in ((0, 0), (n // 2, 1), (n - 1, d - 1)):
+            changed = np.array(rows, order=order)
+            changed[at] = value
+            for algorithm in ("lloyd", "hamerly"):
+                called = []
+                with warnings.catch_warnings(action="error"), pytest.raises(
+                    ValueError, match=rf"^X contains (NaN|infinity) at row {at[0]}, column {at[1]};"
+                ):
+                    kmeans(changed, 5, init=start, algorithm=algorithm, callback=called.append)
+                assert not called
+    changed[n // 3 :] = value
+    with pytest.raises(ValueError, match="^X contains .* at row"):
+        kmeans(changed, 5, init=start)
+
+
+def test_rows_that_sums_could_not_tell_of_are_looked_at():
+    """Large float64, rows of weight 0, and numbers of float32 whose squares overflow it."""
+    n = valid.BY_SUMS_FROM // 2
+    rows = np.random.default_rng(0).normal(size=(n, 2))
+    start = rows[:3].copy()
+    large = rows.copy()
+    large[7, 1], large[8, 1] = 1e200, -1e200
+    with pytest.raises(ValueError, match="1e\\+145"):
+        kmeans(large, 3, init=start)
+    unseen = rows.astype(np.float32)
+    unseen[9, 0] = np.nan
+    weight = np.ones(n)
+    weight[9] = 0
+    with pytest.raises(ValueError, match="^X contains NaN at row 9, column 0"):
+        kmeans(unseen, 3, init=start, sample_weight=weight)
+    unseen[9, 0] = 3e38
+    result = kmeans(unseen, 3, init=start, max_iter=3)
+    np.testing.assert_array_equal(result.labels, oracle.nearest(unseen, result.centroids))
 
 
 @pytest.mark.parametrize("name", [

@@ -417,7 +417,7 @@ def test_what_got_no_memory_can_begin_again(monkeypatch):
         patch.setattr(_bounds, "zeroed", none)
         sweep.begin(3)
     sweep.begin(3)
-    centroids, _, _, converged = sweep.run(X[:3].copy(), False, 100, 0.0)
+    centroids, *_, converged = sweep.run(X[:3].copy(), False, 100, 0.0)
     assert converged
     np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
 

@@ -271,12 +271,17 @@ class Passes:
     """What a company works on: guests stay until they are dismissed, or told to leave."""
 
     def __init__(self):
-        self.attending, self.leave, self.visits = threading.Semaphore(0), threading.Event(), 0
+        self.attending, self.leave = threading.Semaphore(0), threading.Event()
+        self.visits = self.gone = 0
 
     def attend(self):
         self.visits += 1
         self.attending.release()
         assert self.leave.wait(SOON)
+        self.gone += 1
+
+    def present(self):
+        return self.visits - self.gone
 
     def dismiss(self, ended):
         if ended:
@@ -313,6 +318,40 @@ def test_a_guest_that_left_is_invited_again():
             while company.job.guests and time.monotonic() < deadline:
                 time.sleep(0.001)
             passes.leave.clear()
+
+
+def test_a_guest_that_gave_up_waiting_is_invited_before_it_left():
+    """Which it can't until the caller leaves the interpreter to it."""
+    passes = Passes()
+    with _team.Company(passes) as company:
+        company.invite(1)
+        assert passes.attending.acquire(timeout=SOON)
+        passes.gone = 1  # it waits no more, but is a guest still
+        for _ in range(3):
+            company.invite(1)
+        assert company.job.guests == 1
+        passes.leave.set()
+        assert passes.attending.acquire(timeout=SOON)
+        assert company.job.guests <= 1, "one beside the caller, whoever is idle"
+    assert passes.visits == 2
+
+
+@pytest.mark.parametrize("dismissed", [False, True])
+def test_who_waits_is_present_until_it_gives_up(problem, dismissed):
+    sweep = Sweep(Source(problem), None, np.zeros(64), False)
+    sweep.begin(8)
+    sweep.dismiss(dismissed)
+    assert sweep.present() == 0
+    sweep.attend()
+    assert sweep.present() == 0
+    waiting = threading.Thread(target=lambda: [sweep.attend() for _ in range(100)])
+    waiting.start()
+    deadline = time.monotonic() + SOON
+    seen = set()
+    while waiting.is_alive() and time.monotonic() < deadline:
+        seen.add(sweep.present())
+    waiting.join(SOON)
+    assert seen <= {0, 1} and sweep.present() == 0
 
 
 def test_an_error_of_a_guest_leaves_the_work_to_the_others():
@@ -463,6 +502,8 @@ class Passes:
     def attend(self):
         attending.set()
         leave.wait(60)
+    def present(self):
+        return 1  # one that did not come along into the child
     def dismiss(self, ended):
         leave.set()
 with _team.Company(Passes()) as company:
