@@ -50,6 +50,8 @@ cdef enum:
     SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
     SAMPLED = 1024                # rows by which the scale of integers is chosen
 
+cdef int FLOAT64 = np.dtype(np.float64).num
+
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
 cdef double ROOMY = 1.5
 
@@ -577,7 +579,7 @@ cdef class Sweep:
         p.k = 0
 
     cdef int aim_reference(self, reference) except -1:
-        if reference.nbytes != self.plan.d * <Py_ssize_t> sizeof(double):
+        if reference.dtype.num != FLOAT64 or reference.nbytes != self.plan.d * 8:
             raise ValueError(f"reference must be float64 of shape ({self.plan.d},)")
         self.reference = reference
         self.plan.reference = <double*> data_of(reference)
@@ -637,6 +639,7 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         self.labels = np.empty(p.n, np.int32) if labels is None else labels
         if labels is None:
+            self.label_view = None
             p.labels = <int32_t*> data_of(self.labels)
             memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
         else:
@@ -1028,8 +1031,8 @@ cdef class Sweep:
         self, const double[:, ::1] start, bint given, Py_ssize_t max_iter, double least_shift,
     ):
         """A run of a problem of one segment as lloyd() in `_iterate.py` does it, after begin():
-        centroids, residuals, masses as integers, inertias, iterations, and whether it converged.
-        None if a cluster was emptied.
+        centroids, residuals, sizes where rows have no weights, inertias, iterations, and whether it
+        converged. None if a cluster was emptied.
         """
         cdef Scratch scratch = self.scratch()
         cdef Py_ssize_t k = self.plan.k, d = self.plan.d, j, n_iter
@@ -1045,13 +1048,13 @@ cdef class Sweep:
         self.scratches.append(scratch)
         if not n_iter:
             return None
-        masses, inertias = np.empty(k, np.int64), np.empty(k)
-        cdef int64_t* mass = <int64_t*> data_of(masses)
+        sizes, inertias = np.empty(k, np.int64), np.empty(k)
+        cdef int64_t* count = <int64_t*> data_of(sizes)
         cdef double* inertia = <double*> data_of(inertias)
         for j in range(k):
-            mass[j] = <int64_t> residue[j * (d + 2) + d]
+            count[j] = <int64_t> residue[j * (d + 2) + d] if self.plan.weight == NULL else 0
             inertia[j] = residue[j * (d + 2) + d + 1]
-        return means, residuals, masses, inertias, n_iter, converged
+        return means, residuals, sizes, inertias, n_iter, converged
 
     def solve_each(
         self,

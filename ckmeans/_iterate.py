@@ -29,11 +29,12 @@ SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.0225, 1 / 2700, 0.1
 WORTHWHILE, FILTERING, GATHERING = 0.9, 32, 40
 RESUMED = 0.9  # of that: below, bounds are set again where integers have to make room for them
 # Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
-# iteration saves this many times as many products as there are pairs of columns to round: at d = 3
-# from k = 8 on, where ten iterations take 0.96 of the time (0.83 to 0.9 at d = 2 to 5, k = 8 to
-# 12; one iteration 1.05). An assignment of a row by its integers takes, whatever k is, as long as
-# so many operations more: 0.89 of 220 iterations at d = 2, k = 10, whose bounds are used with it.
-# Integers are given up where they leave more than this share of the rows undecided.
+# iteration saves this many times as many products as there are pairs of columns to round: from
+# k = 4 on at d = 2, 4 and 8, and from k = 8 on at d = 3, where ten iterations take 0.96 of the time
+# (0.83 to 0.9 with k = 8 and 9 at d = 2, 8 at d = 4, 12 at d = 5; one iteration up to 1.07). To
+# assign a row by its integers takes, whatever k is, as long as so many operations more: 0.89 of 220
+# iterations at d = 2, k = 10, whose bounds are used with it. Integers are given up where they leave
+# more than this share of the rows undecided.
 ROUNDED_FROM_ROWS, ROUNDING, ROUNDED_READING, MOST_UNDECIDED = 1 << 16, 4, 20, 0.2
 # Operations in an iteration; with fewer, bounds and the interpreter between iterations cost more
 # than they save: a whole run at once takes 0.7 to 0.8 of the time at 20k x 2, k = 10, and as much
@@ -228,9 +229,10 @@ class Problem:
     def run_at_once(self, start: np.ndarray, limits: Limits) -> Run | None:
         """A whole run in one compiled call, where each iteration takes less time than what the
         interpreter adds to it, and nobody watches. None where it has to be done step by step, as
-        with a cluster that is emptied."""
+        with a cluster that is emptied, or rows that the first step has to tell of."""
         k, most = len(start), min(limits.max_iter, AT_ONCE)
         watched = limits.callback is not None or limits.deadline < math.inf
+        watched = watched or self.where_not_finite is not None
         one = self.runs_at_once and self._is_small(k) and self.sweep.n_segments == 1
         if watched or not one or self.prune or self.rows.norms is not None:
             return None

@@ -37,7 +37,8 @@ def mean_variance(totals: np.ndarray) -> float:
     """Mean of the columns' variances of n rows, by their sums (1, d + 2) of x - point, of 1 and of
     |x - point|^2. Of a point with a row or more on either side no more than log10(n) digits go."""
     offset, n, squares = totals[0, :-2], totals[0, -2], totals[0, -1]
-    return float(max(squares / n - np.square(offset / n).sum(), 0.0) / len(offset))
+    with np.errstate(invalid="ignore"):  # rows that are unchecked may be infinite
+        return float(max(squares / n - np.square(offset / n).sum(), 0.0) / len(offset))
 
 
 class Rows:

@@ -122,11 +122,28 @@ def test_rows_that_their_sums_tell_of(d, dtype, value, monkeypatch):
                 with warnings.catch_warnings(action="error"), pytest.raises(
                     ValueError, match=rf"^X contains (NaN|infinity) at row {at[0]}, column {at[1]};"
                 ):
-                    kmeans(changed, 5, init=start, algorithm=algorithm, callback=called.append)
+                    kmeans(
+                        changed, 5, init=start, tol=1e-4, algorithm=algorithm,
+                        callback=called.append,
+                    )  # fmt: skip
                 assert not called
     changed[n // 3 :] = value
     with pytest.raises(ValueError, match="^X contains .* at row"):
         kmeans(changed, 5, init=start)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_repeat_are_told_of_by_their_sums(value):
+    """Though so few are distinct that they could be clustered at once."""
+    rng = np.random.default_rng(0)
+    distinct = rng.integers(0, 256, (900, 3)).astype(np.float32)
+    rows = distinct[rng.integers(0, 900, valid.BY_SUMS_FROM // 3 + 1)].copy()
+    start = distinct[:9].astype(np.float64)
+    for bad in ([77_777], np.arange(77_777, len(rows), 2)):
+        changed = rows.copy()
+        changed[bad, 1] = value
+        with pytest.raises(ValueError, match="^X contains .* at row 77777, column 1;"):
+            kmeans(changed, 9, init=start)
 
 
 def test_rows_that_sums_could_not_tell_of_are_looked_at():

@@ -344,7 +344,7 @@ def test_who_waits_is_present_until_it_gives_up(problem, dismissed):
     assert sweep.present() == 0
     sweep.attend()
     assert sweep.present() == 0
-    waiting = threading.Thread(target=lambda: [sweep.attend() for _ in range(100)])
+    waiting = threading.Thread(target=lambda: [sweep.attend() for _ in range(10)])
     waiting.start()
     deadline = time.monotonic() + SOON
     seen = set()

@@ -87,7 +87,11 @@ INLINE void NAME(few_groups)(vec (*lane_sums)[LANES], vec *lane_norms2,
     const ptrdiff_t n = p->k - j, first = n > 2 * less ? FEW_GROUP : less;
     vec(*after)[LANES] = lane_sums + j + first;
     if (n <= FEW_GROUP) {
-        NAME(few_products)(lane_sums + j, lane_norms2, rows, p, j, FEW_GROUP, 1, 1, listed, direct);
+        if (n > less)
+            NAME(few_products)(lane_sums + j, lane_norms2, rows, p, j, FEW_GROUP, 1, 1, listed,
+                               direct);
+        else
+            NAME(few_products)(lane_sums + j, lane_norms2, rows, p, j, less, 1, 1, listed, direct);
         return;
     }
     if (first == FEW_GROUP)
