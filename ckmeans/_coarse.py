@@ -74,6 +74,7 @@ def mean_square(rows: Any, centroids: np.ndarray) -> float:
 
 
 def large_enough(problem: Problem, k: int) -> bool:
+    """Whether some of the rows could spare more than they take."""
     rows = problem.rows
     return k > 1 and rows.n * k * rows.d >= WORTHWHILE
 
@@ -88,6 +89,7 @@ def improved_starts(
 def _improved(
     problem: Problem, starts: Iterator[Start], limits: Limits, rng: Any
 ) -> Iterator[Start]:
+    """The same where some of the rows may do: a layer that small problems feel."""
     coarse: Coarse | None = None
     for start in starts:
         if start.drawn:

@@ -232,9 +232,10 @@ class Problem:
         with a cluster that is emptied, or rows that the first step has to tell of."""
         k, most = len(start), min(limits.max_iter, AT_ONCE)
         watched = limits.callback is not None or limits.deadline < math.inf
-        watched = watched or self.where_not_finite is not None
-        one = self.runs_at_once and self._is_small(k) and self.sweep.n_segments == 1
-        if watched or not one or self.prune or self.rows.norms is not None:
+        stepwise = watched or self.where_not_finite or self.prune or self.rows.norms is not None
+        if stepwise or not self.runs_at_once:
+            return None
+        if not self._is_small(k) or self.sweep.n_segments > 1:
             return None
         found = self.sweep.run(start, self.given, most, limits.shift)
         if found is not None:
