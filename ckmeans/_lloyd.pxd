@@ -32,6 +32,9 @@ cdef extern from "_tiles/tiles.h" nogil:
         CKM_CELL_ROWS
         CKM_FETCHED_BYTES
         CKM_OPEN_WORDS
+    ctypedef struct ckm_rest:
+        const void* at
+        Py_ssize_t bytes
     Py_ssize_t CKM_CANDIDATE_BYTES(Py_ssize_t t, Py_ssize_t d) noexcept nogil
     ctypedef struct ckm_gains:
         Py_ssize_t d
@@ -68,7 +71,7 @@ cdef bint takes_lists(const void* packed, real _) noexcept nogil
 
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
-    Py_ssize_t n, const void* packed,
+    Py_ssize_t n, const void* packed, const ckm_rest* rest,
     int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
 ) noexcept nogil
 
@@ -106,8 +109,8 @@ cdef Py_ssize_t changed_rows(
 
 cdef void move_rows(
     const real* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows, Py_ssize_t count,
-    const int32_t* before, const int32_t* after, const double* weight, const double* reference,
-    double* totals,
+    bint gathered, const int32_t* before, const int32_t* after, const double* weight,
+    const double* reference, double* totals,
 ) noexcept nogil
 
 cdef void add_rows(

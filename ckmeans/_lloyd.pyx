@@ -61,12 +61,12 @@ cdef extern from "_tiles/tiles.h" nogil:
     int ckm_takes_lists_f64(const void* packed)
     Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step,
                                const int32_t* listed, Py_ssize_t m, const void* packed,
-                               int32_t* labels, float* least2, float* upper2, float* lower2,
-                               int32_t* undecided)
+                               const ckm_rest* rest, int32_t* labels, float* least2,
+                               float* upper2, float* lower2, int32_t* undecided)
     Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step,
                                const int32_t* listed, Py_ssize_t m, const void* packed,
-                               int32_t* labels, double* least2, double* upper2, double* lower2,
-                               int32_t* undecided)
+                               const ckm_rest* rest, int32_t* labels, double* least2,
+                               double* upper2, double* lower2, int32_t* undecided)
     size_t ckm_rounded_bytes(Py_ssize_t n, Py_ssize_t d)
     void ckm_round_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t m,
                        Py_ssize_t d, const double* shift, double scale, int32_t* rounded)
@@ -104,11 +104,13 @@ cdef extern from "_tiles/tiles.h" nogil:
     void ckm_all_distances(const double* X, Py_ssize_t m, Py_ssize_t d, const double* columns,
                            Py_ssize_t stride, Py_ssize_t k, double* out)
     void ckm_move_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
-                      Py_ssize_t count, const int32_t* before, const int32_t* after,
-                      const double* weight, const double* shift, double* totals)
+                      Py_ssize_t count, bint gathered, const int32_t* before,
+                      const int32_t* after, const double* weight, const double* shift,
+                      double* totals)
     void ckm_move_f64(const double* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
-                      Py_ssize_t count, const int32_t* before, const int32_t* after,
-                      const double* weight, const double* shift, double* totals)
+                      Py_ssize_t count, bint gathered, const int32_t* before,
+                      const int32_t* after, const double* weight, const double* shift,
+                      double* totals)
     void ckm_add_f32(const float* X, Py_ssize_t step, Py_ssize_t d, Py_ssize_t m,
                      const int32_t* labels, const double* weight, const double* base,
                      Py_ssize_t base_stride, double* totals)
@@ -235,18 +237,18 @@ cdef bint takes_lists(const void* packed, real _) noexcept nogil:
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step,       # in   (n, d) in these steps
     const int32_t* listed,                                            # in   (n,), or NULL
-    Py_ssize_t n, const void* packed,                                 # in
+    Py_ssize_t n, const void* packed, const ckm_rest* rest,           # in   the last may be NULL
     int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); bounds or NULL
     int32_t* undecided,                                               # out  room for n + 1
 ) noexcept nogil:
     """What the tiles say (see tiles.h): labels, and which of them are not proven; returns how many
     those are."""
     if real is float:
-        return ckm_nearest_f32(X, row_step, column_step, listed, n, packed, labels, least2, upper2,
-                               lower2, undecided)
+        return ckm_nearest_f32(X, row_step, column_step, listed, n, packed, rest, labels,
+                               least2, upper2, lower2, undecided)
     else:
-        return ckm_nearest_f64(X, row_step, column_step, listed, n, packed, labels, least2, upper2,
-                               lower2, undecided)
+        return ckm_nearest_f64(X, row_step, column_step, listed, n, packed, rest, labels,
+                               least2, upper2, lower2, undecided)
 
 
 cdef int32_t decide_row(
@@ -304,7 +306,7 @@ cdef void assign_rows(
             upper, lower = upper2 + first, lower2 + first
         count = nearest_rows(X if listed != NULL else X + first * row_step, row_step, column_step,
                              NULL if listed == NULL else listed + first, m, packed,
-                             labels + first, <real*> NULL,
+                             <const ckm_rest*> NULL, labels + first, <real*> NULL,
                              NULL if upper2 == NULL else upper, NULL if upper2 == NULL else lower,
                              undecided)
         for i in range(count):
@@ -375,16 +377,19 @@ cdef Py_ssize_t changed_rows(
 
 cdef void move_rows(
     const real* X, Py_ssize_t step, Py_ssize_t d,                     # in   (n, d), `step` apart
-    const int32_t* rows, Py_ssize_t count,                            # in   (count,) or NULL
+    const int32_t* rows, Py_ssize_t count, bint gathered,             # in   (count,) or NULL
     const int32_t* before, const int32_t* after,                      # in   (n,) labels, -1: none
     const double* weight,                                             # in   (n,) or NULL
     const double* reference, double* totals,                          # in   (d,); in/out (k, d + 2)
 ) noexcept nogil:
-    """Move the chosen rows' differences to the reference, and their mass, between clusters."""
+    """Move the chosen rows' differences to the reference, and their mass, between clusters. If
+    gathered, X holds them alone."""
     if real is float:
-        ckm_move_f32(X, step, d, rows, count, before, after, weight, reference, totals)
+        ckm_move_f32(X, step, d, rows, count, gathered, before, after, weight, reference,
+                     totals)
     else:
-        ckm_move_f64(X, step, d, rows, count, before, after, weight, reference, totals)
+        ckm_move_f64(X, step, d, rows, count, gathered, before, after, weight, reference,
+                     totals)
 
 
 cdef void add_rows(

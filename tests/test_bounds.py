@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckmeans import ConvergenceWarning, _bounds, kmeans
-from ckmeans._bounds import BOUND, FILTER, PLAIN, SCREENED, Sweep
+from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep
 from ckmeans._iterate import Problem
 from ckmeans._rows import Rows
 from ckmeans._source import Source
@@ -121,6 +121,41 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
             np.testing.assert_array_equal(residuals[:, d], mass)
             np.testing.assert_allclose(residuals[:, d + 1], inertias, rtol=1e-12)
         before = labels
+
+
+def totals_after(rows, weight, before, after):
+    """The sums of clusters after some rows changed from labels `before` to `after`."""
+    sweep = Sweep(Source(rows), weight, np.full(rows.shape[1], 100.0), False, counts=True)
+    sweep.begin(5)
+    centroids = np.zeros((5, rows.shape[1]))
+    nowhere = np.full_like(before, -1)
+    for old, new in ((nowhere, before), (before, after)):
+        sweep.aim(centroids, GIVEN, False, False)
+        sweep.show(Source(rows), new, old)
+        sweep.assign(0, 0, len(rows))
+        sweep.collect()
+    return sweep.totals
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("d", [1, 3, 70])
+def test_moves_keep_their_bits_in_every_layout(d, weighted, level):
+    """Whether rows are read where they are, gathered, or picked among all that are converted."""
+    rng = np.random.default_rng(d)
+    n = 4 * 84 * 48 + 7
+    pixels = rng.integers(0, 256, (n, d)).astype(np.uint8)
+    weight = rng.integers(1, 5, n).astype(float) if weighted else None
+    before = rng.integers(0, 5, n).astype(np.int32)
+    for n_changed in (0, n // 50, n // 6, n - n // 3, n - 1, n):
+        after = before.copy()
+        changed = rng.permutation(n)[:n_changed]
+        after[changed] = (before[changed] + rng.integers(1, 5, n_changed)) % 5
+        expected = totals_after(pixels.astype(np.float32), weight, before, after)
+        mass = np.bincount(after, weight, minlength=5)
+        np.testing.assert_array_equal(expected[:, d], mass)
+        for rows in (pixels, np.asfortranarray(pixels), pixels.astype(np.float32, order="F")):
+            np.testing.assert_array_equal(totals_after(rows, weight, before, after), expected)
+
 
 
 @given(

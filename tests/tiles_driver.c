@@ -45,9 +45,10 @@ static ptrdiff_t left_by_integers = 0;
     {                                                                                              \
         int32_t *found = NEW(int32_t, n), *undecided = NEW(int32_t, n + 1);                        \
         real *least = NEW(real, n), *upper = NEW(real, n), *lower = NEW(real, n);                  \
+        const ckm_rest rest = {X, 4096}; /* of which these rows are said to be a piece */          \
         ptrdiff_t wrong = 0, u = 0, count;                                                         \
-        count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, found, least, upper,    \
-                                lower, undecided);                                                 \
+        count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, NULL, found, least,     \
+                                upper, lower, undecided);                                          \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \
@@ -55,11 +56,17 @@ static ptrdiff_t left_by_integers = 0;
                 wrong += found[i] != labels[i] || !(upper[i] * (1 + 1e-6) >= squares[i]) ||        \
                          !(least[i] <= squares[i] * (1 + 1e-6));                                   \
         }                                                                                          \
+        wrong += u != count, *open += count, u = 0;                                                \
+        count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, &rest, found, NULL,     \
+                                NULL, NULL, undecided);                                            \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            if (u < count && undecided[u] == i)                                                    \
+                u++;                                                                               \
+            else                                                                                   \
+                wrong += found[i] != labels[i];                                                    \
+        }                                                                                          \
         wrong += u != count;                                                                       \
-        ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, found, NULL, NULL, NULL,        \
-                        undecided);                                                                \
         free(found), free(undecided), free(least), free(upper), free(lower);                       \
-        *open += count;                                                                            \
         return wrong;                                                                              \
     }                                                                                              \
                                                                                                    \
@@ -108,7 +115,7 @@ static ptrdiff_t left_by_integers = 0;
         }                                                                                          \
         ckm_add_##S(X, d, d, n, labels, NULL, c, d, added);                                        \
         wrong += ckm_changed(none, labels, n, changed) != n;                                       \
-        ckm_move_##S(X, d, d, changed, n, none, labels, NULL, c, moved);                           \
+        ckm_move_##S(X, d, d, changed, n, 0, none, labels, NULL, c, moved);                        \
         for (ptrdiff_t j = 0; j < k; j++)                                                          \
             for (ptrdiff_t f = 0; f < d + 2; f++) {                                                \
                 double sum = wanted[j * (d + 2) + f], mass = wanted[j * (d + 2) + d];              \

@@ -79,6 +79,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t row, column;
     const int32_t *listed; /* or NULL */
+    const ckm_rest *rest;  /* that of which these are a piece, or NULL */
 } steps;
 
 typedef struct {
@@ -198,6 +199,16 @@ INLINE void NAME(fetch_ahead)(const real *rows, const steps *by, ptrdiff_t n, pt
                 prefetch((uintptr_t)(rows + f * by->column) + i * sizeof(real));
 }
 
+/* The same for the rows after the first of m tiles; or, if it is the last, of what follows. */
+INLINE void NAME(fetch_next)(const real *rows, const steps *by, ptrdiff_t m, ptrdiff_t d,
+                             ptrdiff_t g, ptrdiff_t n_groups)
+{
+    if (m >= 2 * TILE)
+        NAME(fetch_ahead)(rows + TILE * by->row, by, d, g, n_groups);
+    else if (m <= TILE && by->rest)
+        fetch_share(by->rest, g, n_groups);
+}
+
 INLINE void NAME(start_tile)(tile_state *tile)
 {
     EACH(v, VECTORS) {
@@ -269,7 +280,7 @@ INLINE void NAME(score_loaded)(tile_state *tile, const real *rows, const steps *
     const real *group = (const real *)p + p->groups_at;
     const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP; /* the last group may be half empty */
     for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (d + 1)) {
-        if (m >= 2 * TILE) NAME(fetch_ahead)(rows + TILE * by->row, by, d, g, n_whole);
+        NAME(fetch_next)(rows, by, m, d, g, n_whole);
         NAME(score_group)(tile, group, g, d, GROUP);
     }
     if (n_whole < p->n_groups) NAME(score_group)(tile, group, n_whole, d, GROUP / 2);
@@ -462,7 +473,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
                                         tile_state *tile)
 {
     NAME(scorer) *score_expanded = NAME(scorer_for)(p);
-    const steps packed_steps = {p->d, 1, NULL};
+    const steps packed_steps = {p->d, 1, NULL, NULL};
     /* Rows that narrow.h reads in place are followed by as many. */
     const ptrdiff_t at_least = NAME(is_loose)(given, p->d) ? TILE + CHUNK : TILE;
     int direct_pays = 1;
@@ -470,7 +481,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
     for (ptrdiff_t i = first; i < m; i += TILE) {
         const ptrdiff_t left = m - i, n = left < TILE ? left : TILE;
         const steps from_here = {given->row, given->column,
-                                 given->listed ? given->listed + i : NULL};
+                                 given->listed ? given->listed + i : NULL, NULL};
         const real *rows = given->listed ? X : X + i * given->row;
         const steps *by = given->listed ? &from_here : given;
         const int in_place = to->upper2 && n == TILE;
@@ -536,20 +547,22 @@ static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdi
 #endif
 
 /* The undecided rows by other scores, a tile of them at a time; returns how many are undecided
- * still, and lists them. As few as a tile has vectors would not be worth one, and remain; so do the
- * others once scores decide less than half of a tile: then rows lie exactly between centroids, or
- * numbers overflow. (A photograph's pixels, k = 256: 0.85 of the time; 3 % of what bounds leave open
- * are undecided by the first scores, too few for each tile to be scored again.) */
+ * still, and lists them. As few as a tile has vectors would not be worth one, and remain, as do up to
+ * half a tile of a piece of more rows (100k x 64 of uint8, k = 64: 0.97 of the time); so do the others
+ * once scores decide less than half of a tile: then rows lie exactly between centroids, or numbers
+ * overflow. (A photograph's pixels, k = 256: 0.85 of the time; 3 % of what bounds leave open are
+ * undecided by the first scores, too few for each tile to be scored again.) */
 static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, const steps *by,
                                const packed_centroids *p, const answers *to, int32_t *undecided,
                                ptrdiff_t count, tile_state *tile)
 {
     int32_t labels[TILE], rows[TILE];
     real least[TILE], upper[TILE], lower[TILE];
-    const steps some = {by->row, by->column, rows};
+    const steps some = {by->row, by->column, rows, NULL};
+    const ptrdiff_t few = by->rest ? TILE / 2 : VECTORS;
     ptrdiff_t left = 0, done = 0, n = TILE;
 
-    for (int pays = 1; pays && done + VECTORS < count; done += n) {
+    for (int pays = 1; pays && done + few < count; done += n) {
         const ptrdiff_t before = left;
         n = smaller(TILE, count - done);
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -571,11 +584,11 @@ static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, c
 
 static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,
                                const int32_t *listed, ptrdiff_t m, const void *packed,
-                               int32_t *labels, real *least2, real *upper2, real *lower2,
-                               int32_t *undecided)
+                               const ckm_rest *rest, int32_t *labels, real *least2, real *upper2,
+                               real *lower2, int32_t *undecided)
 {
     const packed_centroids *p = packed;
-    const steps by = {row_step, column_step, listed};
+    const steps by = {row_step, column_step, listed, rest};
     const answers to = {labels, least2, upper2, lower2};
     ptrdiff_t first = 0, n_undecided = 0;
     tile_state tile; /* one for all, as threads may have small stacks */

@@ -226,3 +226,10 @@ static void fetch_rows(const layout *from, ptrdiff_t count)
     for (ptrdiff_t b = 0; b < bytes; b += 64)
         prefetch(next + (uintptr_t)(stride < 0 ? -b : b));
 }
+
+/* Part g of n of what is read next. */
+INLINE void fetch_share(const ckm_rest *rest, ptrdiff_t g, ptrdiff_t n)
+{
+    for (ptrdiff_t b = rest->bytes * g / n / 64 * 64; b < rest->bytes * (g + 1) / n; b += 64)
+        prefetch((uintptr_t)rest->at + (uintptr_t)b);
+}

@@ -17,7 +17,7 @@ _Static_assert(CKM_ROUNDED_ROWS % TILE == 0, "tiles of integers are whole");
 static void NAME(round_rows)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
                              ptrdiff_t d, const double *shift, double scale, int32_t *rounded)
 {
-    const steps by = {row_step, column_step, NULL};
+    const steps by = {row_step, column_step, NULL, NULL};
     const ptrdiff_t at_least = NAME(is_loose)(&by, d) ? TILE + CHUNK : TILE;
     const ptrdiff_t n_pairs = (d + 1) / 2, spare = m % CKM_ROUNDED_ROWS;
     const real s = (real)scale, longest2 = (real)(LONGEST / scale * (LONGEST / scale));

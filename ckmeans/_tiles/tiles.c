@@ -58,7 +58,8 @@ static int fast_integers = 0;
         void (*pack)(const double *, ptrdiff_t, ptrdiff_t, const double *, void *);                \
         int (*takes_lists)(const void *);                                                          \
         ptrdiff_t (*nearest)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,       \
-                             const void *, int32_t *, real *, real *, real *, int32_t *);          \
+                             const void *, const ckm_rest *, int32_t *, real *, real *, real *,    \
+                             int32_t *);                                                           \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             real *, int32_t *);                                                    \
         void (*distances)(ptrdiff_t, real *, real *);                                              \
@@ -72,7 +73,7 @@ static int fast_integers = 0;
         double (*largest)(const char *elements, ptrdiff_t n);                                      \
     } table_##suffix;                                                                              \
     typedef struct {                                                                               \
-        void (*move)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,               \
+        void (*move)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t, int,          \
                      const int32_t *, const int32_t *, const double *, const double *, double *);  \
         void (*add)(const real *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const int32_t *,                \
                     const double *, const double *, ptrdiff_t, double *);                          \
@@ -365,13 +366,13 @@ static void restore_mode(float_mode before) { (void)before; }
     }                                                                                              \
     ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,       \
                                    const int32_t *listed, ptrdiff_t m, const void *packed,         \
-                                   int32_t *labels, real *least2, real *upper2, real *lower2,      \
-                                   int32_t *undecided)                                             \
+                                   const ckm_rest *rest, int32_t *labels, real *least2,            \
+                                   real *upper2, real *lower2, int32_t *undecided)                 \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
         const ptrdiff_t count = chosen->suffix->nearest(X, row_step, column_step, listed, m,       \
-                                                        packed, labels, least2, upper2, lower2,    \
-                                                        undecided);                                \
+                                                        packed, rest, labels, least2, upper2,      \
+                                                        lower2, undecided);                        \
         restore_mode(before);                                                                      \
         return count;                                                                              \
     }                                                                                              \
@@ -411,11 +412,13 @@ static void restore_mode(float_mode before) { (void)before; }
         return n_open;                                                                             \
     }                                                                                              \
     void ckm_move_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,        \
-                           ptrdiff_t count, const int32_t *from, const int32_t *to,                \
-                           const double *weight, const double *shift, double *totals)              \
+                           ptrdiff_t count, int gathered, const int32_t *from,                     \
+                           const int32_t *to, const double *weight, const double *shift,           \
+                           double *totals)                                                         \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->update_##suffix->move(X, step, d, rows, count, from, to, weight, shift, totals);   \
+        chosen->update_##suffix->move(X, step, d, rows, count, gathered, from, to, weight, shift,  \
+                                      totals);                                                     \
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_add_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, ptrdiff_t m,                 \

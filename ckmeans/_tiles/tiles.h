@@ -41,16 +41,26 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *
  * Returns how many are undecided; so is a row that overflows or holds NaN. upper2 and lower2 are
  * both NULL if not wanted, least2 then too. X needs no alignment. Where ckm_takes_lists says so of
- * packed centroids, row i may be X[listed[i]] instead, in row_step alone; else `listed` is NULL. */
+ * packed centroids, row i may be X[listed[i]] instead, in row_step alone; else `listed` is NULL.
+ *
+ * `rest`, if not NULL, says that the m rows are a piece of more: the last tile fetches the bytes
+ * from which the caller reads on, and less than half a tile of undecided rows is left to it, which
+ * has those of other pieces. */
 #define CKM_LONG 128
+typedef struct {
+    const void *at;
+    ptrdiff_t bytes;
+} ckm_rest;
 int ckm_takes_lists_f32(const void *packed);
 int ckm_takes_lists_f64(const void *packed);
 ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step,
-                          const int32_t *listed, ptrdiff_t m, const void *packed, int32_t *labels,
-                          float *least2, float *upper2, float *lower2, int32_t *undecided);
+                          const int32_t *listed, ptrdiff_t m, const void *packed,
+                          const ckm_rest *rest, int32_t *labels, float *least2, float *upper2,
+                          float *lower2, int32_t *undecided);
 ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step,
-                          const int32_t *listed, ptrdiff_t m, const void *packed, int32_t *labels,
-                          double *least2, double *upper2, double *lower2, int32_t *undecided);
+                          const int32_t *listed, ptrdiff_t m, const void *packed,
+                          const ckm_rest *rest, int32_t *labels, double *least2, double *upper2,
+                          double *lower2, int32_t *undecided);
 
 /* Rows kept as 16-bit integers, for assignments that want labels alone. Of n rows: the bytes that
  * they take, 0 where the level has no such thing or rows are longer than CKM_ROUNDED_COLUMNS.
@@ -141,13 +151,14 @@ ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, 
  *
  * move: takes `count` rows of X (., d), which are `step` reals apart, those with the indices `rows`
  * or, if NULL, the first, from cluster from[row], none if negative, to cluster to[row], as x -
- * shift and mass 1, times weight[row] unless that is NULL. The inertia column keeps its values. */
+ * shift and mass 1, times weight[row] unless that is NULL. If `gathered`, X holds these rows alone,
+ * one after another. The inertia column keeps its values. */
 void ckm_move_f32(const float *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, ptrdiff_t count,
-                  const int32_t *from, const int32_t *to, const double *weight, const double *shift,
-                  double *totals);
-void ckm_move_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
-                  ptrdiff_t count, const int32_t *from, const int32_t *to, const double *weight,
+                  int gathered, const int32_t *from, const int32_t *to, const double *weight,
                   const double *shift, double *totals);
+void ckm_move_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
+                  ptrdiff_t count, int gathered, const int32_t *from, const int32_t *to,
+                  const double *weight, const double *shift, double *totals);
 
 /* add: each of m rows X (m, d), `step` apart, as x - base[label * base_stride ...], its weight (1
  * each for NULL; rows of weight 0 are left out) and its weighted squared length. */

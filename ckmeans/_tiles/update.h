@@ -255,39 +255,63 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
     }
 }
 
-INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
-                           const int32_t *labels, const double *weight, const double *base,
-                           ptrdiff_t base_stride, double *totals, int measure)
+/* Rows of so many bytes, with what lies between them, are fetched 128 rows ahead, four in turn at a
+ * time: at 1M x 8 ten iterations take 0.97 of the time, at 200k x 16 0.98, and of three of six
+ * columns 0.98; rows of less are not worth the instructions (1.02 at d = 2, 3 and 5). */
+#define FETCHED_IN_TURN 24
+
+INLINE void NAME(join_all_or_fetch)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
+                                    const int32_t *labels, const double *weight,
+                                    const double *base, ptrdiff_t base_stride, double *totals,
+                                    int measure, const int fetching)
 {
+    const ptrdiff_t bytes = 4 * step * (ptrdiff_t)sizeof(real);
     ptrdiff_t i = 0;
-    for (; i + 4 <= m; i += 4)
+    for (; i + 4 <= m; i += 4) {
+        const uintptr_t ahead = (uintptr_t)(X + i * step) + (uintptr_t)(32 * bytes);
+        for (ptrdiff_t b = 0; fetching && b < bytes; b += 64) prefetch(ahead + (uintptr_t)b);
         NAME(join_rows)(X + i * step, step, d, 4, labels + i, weight ? weight + i : NULL, base,
                         base_stride, totals, measure);
+    }
     for (; i < m; i++)
         NAME(join_rows)(X + i * step, step, d, 1, labels + i, weight ? weight + i : NULL, base,
                         base_stride, totals, measure);
 }
 
+INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
+                           const int32_t *labels, const double *weight, const double *base,
+                           ptrdiff_t base_stride, double *totals, int measure)
+{
+    const ptrdiff_t bytes = step * (ptrdiff_t)sizeof(real);
+    if (bytes >= FETCHED_IN_TURN && bytes < FETCHED_FROM)
+        NAME(join_all_or_fetch)(X, d, step, m, labels, weight, base, base_stride, totals, measure,
+                                1);
+    else
+        NAME(join_all_or_fetch)(X, d, step, m, labels, weight, base, base_stride, totals, measure,
+                                0);
+}
+
 /* Rows that were assigned by their integers are not in the cache. */
-#define MOVES_AHEAD 32
+#define MOVES_AHEAD 80
 
 INLINE void NAME(move_all)(const real *X, ptrdiff_t d, ptrdiff_t step, const int32_t *rows,
-                           ptrdiff_t count, const int32_t *from, const int32_t *to,
+                           ptrdiff_t count, int gathered, const int32_t *from, const int32_t *to,
                            const double *weight, const double *shift, double *totals)
 {
+    const int apart = rows && !gathered;
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t r = rows ? rows[i] : i;
-        if (rows && i + MOVES_AHEAD < count) {
+        if (apart && i + MOVES_AHEAD < count) {
             const real *next = X + rows[i + MOVES_AHEAD] * step;
             prefetch_near((uintptr_t)next);
             prefetch_near((uintptr_t)(next + d - 1)); /* often on the next line */
         }
         row_group g = {
-            .x = X + r * step,
+            .x = X + (gathered ? i : r) * step,
             .d = d,
             .weight = weight ? weight + r : NULL,
             .base = shift,
-            .ahead = rows && i + 1 < count && d * (ptrdiff_t)sizeof(real) >= FETCHED_FROM
+            .ahead = apart && i + 1 < count && d * (ptrdiff_t)sizeof(real) >= FETCHED_FROM
                          ? (uintptr_t)((rows[i + 1] - r) * step) * sizeof(real)
                          : 0,
             .to = totals + to[r] * (d + 2),
@@ -328,7 +352,7 @@ static int NAME(all_join)(const int32_t *rows, ptrdiff_t count, const int32_t *f
     }
 
 static void NAME(move)(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows,
-                       ptrdiff_t count, const int32_t *from, const int32_t *to,
+                       ptrdiff_t count, int gathered, const int32_t *from, const int32_t *to,
                        const double *weight, const double *shift, double *totals)
 {
     if (NAME(all_join)(rows, count, from)) {
@@ -337,9 +361,9 @@ static void NAME(move)(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t
         else
             FOR_COLUMNS(NAME(join_all), d, step, count, to, NULL, shift, 0, totals, 0)
     } else if (weight) {
-        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, weight, shift, totals)
+        FOR_COLUMNS(NAME(move_all), d, step, rows, count, gathered, from, to, weight, shift, totals)
     } else {
-        FOR_COLUMNS(NAME(move_all), d, step, rows, count, from, to, NULL, shift, totals)
+        FOR_COLUMNS(NAME(move_all), d, step, rows, count, gathered, from, to, NULL, shift, totals)
     }
 }
 
@@ -361,6 +385,7 @@ static const update_table NAME(update) = {NAME(move), NAME(add)};
 #undef SUMS
 #undef MOVES_AHEAD
 #undef FETCHED_FROM
+#undef FETCHED_IN_TURN
 #undef FOR_COLUMNS
 
 #endif
