@@ -46,6 +46,7 @@ cdef enum:
     # 128, k = 256, all rows gathered: 0.67 of the time of 1 << 12; float64 takes 1.1 of it).
     GATHERED = 1 << 16
     GATHERED_DOUBLE = 1 << 12
+    MANY = 4                      # pieces of converted rows, at least, that are settled together
     AT_ONCE = 21 * TILE           # most listed rows assigned at once
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
@@ -89,8 +90,8 @@ cdef struct Plan:
 
 cdef struct Work:
     int32_t* before               # (ROOM,) labels
-    int32_t* open                 # (ROOM,) rows of the block that may change
-    int32_t* own                  # (ROOM,) their labels
+    int32_t* open                 # (ROOM,) rows of the block that may change, or are undecided
+    int32_t* own                  # (ROOM,) their labels; or rows that change, within a piece
     int32_t* lists[CKM_MAX_PANELS]    # (ROOM,) each: places in `open`
     int32_t* rows                 # (ROOM,)
     int32_t* found                # (AT_ONCE,)
@@ -158,17 +159,17 @@ cdef inline Py_ssize_t settling_cost(const Plan* p, real _) noexcept nogil:
 
 
 cdef inline bint by_columns(const Plan* p) noexcept nogil:
-    return llabs(p.source.column_stride) > llabs(p.source.row_stride)
+    """Whether the elements of a column lie nearer to one another than those of a row."""
+    return p.d > 1 and llabs(p.source.column_stride) > llabs(p.source.row_stride)
 
 
 cdef inline ckm_rest rows_from(const Plan* p, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
-    """Where rows lie that are converted next; nothing where there is more between them."""
+    """Where rows lie that are converted next; nothing where there is more between their elements,
+    or where they do not follow one another."""
     cdef ckm_rest rows
-    cdef Py_ssize_t step = p.source.row_stride
-    rows.at = p.source.data + first * step
-    rows.bytes = count * step
-    if by_columns(p) or step > 2 * p.d * llabs(p.source.column_stride):
-        rows.bytes = 0
+    cdef Py_ssize_t step = p.source.row_stride, element = llabs(p.source.column_stride)
+    rows.at = <const void*> (<uintptr_t> p.source.data + <uintptr_t> (first * step))
+    rows.bytes = count * step if element <= 16 and 0 < step <= 2 * p.d * element else 0
     return rows
 
 
@@ -215,9 +216,12 @@ cdef void assign_converted(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Assign rows that the tiles can not read in place, a piece at a time; set their bounds if they
-    are kept. What pieces leave undecided is settled together, since one leaves too little for a
-    tile (100k x 64 of uint8, k = 64: 0.78 of the time)."""
+    are kept. What many pieces leave undecided is settled together, since one leaves too little for
+    a tile (100k x 64 of uint8, k = 64: 0.78 of the time)."""
     cdef Py_ssize_t i, count, n_undecided, done = 0, n_open = 0
+    cdef bint together = m >= MANY * p.converted
+    cdef const void* panel = p.panel[p.n_panels - 1]
+    cdef const real* rows
     cdef ckm_rest rest
     cdef real* upper = NULL
     cdef real* lower = NULL
@@ -226,14 +230,18 @@ cdef void assign_converted(
         if p.mode >= C_BOUND:
             upper = <real*> p.upper + first + done
             lower = <real*> p.lower + first + done
-        rest = rows_from(p, first + done + count, count)
-        n_undecided = nearest_rows(
-            converted(p, first + done, NULL, count, w, _), p.d, 1, NULL, count,
-            p.panel[p.n_panels - 1], &rest, p.labels + first + done, <real*> NULL, upper, lower,
-            w.undecided)
-        for i in range(n_undecided):
-            w.open[n_open + i] = <int32_t> done + w.undecided[i]
-        n_open += n_undecided
+        rows = converted(p, first + done, NULL, count, w, _)
+        if together:
+            rest = rows_from(p, first + done + count, count)
+            n_undecided = nearest_rows(
+                rows, p.d, 1, NULL, count, panel, &rest, p.labels + first + done, <real*> NULL,
+                upper, lower, w.undecided)
+            for i in range(n_undecided):
+                w.open[n_open + i] = <int32_t> done + w.undecided[i]
+            n_open += n_undecided
+        else:
+            assign_rows(rows, p.d, 1, NULL, count, p.d, p.centroids, p.k, panel,
+                        p.labels + first + done, upper, lower)
         if p.mode >= C_BOUND:
             distances_of(count, upper, lower)
         done += count
@@ -457,9 +465,10 @@ cdef void move_among_all(
         while i < count and w.rows[i] < done + n:
             w.own[i] = <int32_t> (w.rows[i] - done)
             i += 1
-        move_rows(converted(p, first + done, NULL, n, w, _), p.d, p.d, rows, i - begun, False,
-                  w.before + done, p.labels + first + done,
-                  weight + done if weight != NULL else NULL, p.reference, totals)
+        if i > begun:
+            move_rows(converted(p, first + done, NULL, n, w, _), p.d, p.d, rows, i - begun, False,
+                      w.before + done, p.labels + first + done,
+                      weight + done if weight != NULL else NULL, p.reference, totals)
         done += n
 
 

@@ -1,7 +1,6 @@
 # Slack: by how much the bounds of a row lie apart. Moves of the centroids use it up.
 import numpy as np
 
-from libc.math cimport floor
 from libc.stdint cimport int32_t
 
 from ckmeans._lloyd cimport real
@@ -11,12 +10,12 @@ cdef enum:
 
 
 cdef inline slack_of(const real* upper, const real* lower, Py_ssize_t n):
-    """That of some of n rows: (m,) float64."""
-    cdef Py_ssize_t i, m = min(n, <Py_ssize_t> ROWS_OF_SLACK)
+    """That of some of n rows, n // m apart: (m,) float64."""
+    cdef Py_ssize_t i, m = min(n, <Py_ssize_t> ROWS_OF_SLACK), step = n // m
     slack = np.empty(m)
     cdef double[::1] out = slack
     for i in range(m):
-        out[i] = lower[i * n // m] - upper[i * n // m]
+        out[i] = lower[i * step] - upper[i * step]
     return slack
 
 
@@ -25,12 +24,12 @@ cdef inline double open_by(
 ) noexcept nogil:
     """The share of the rows that an iteration opens, if in each their own centroid drifts, unless
     NULL, and the others do by `other` at most: a row is open every 1 + floor(slack / loss)."""
-    cdef Py_ssize_t i, m = slack.shape[0]
+    cdef Py_ssize_t i, m = slack.shape[0], step = n // m
     cdef double total = 0.0, lost
     for i in range(m):
         lost = other
         if drift != NULL:
-            lost += drift[labels[i * n // m]]
+            lost += drift[labels[i * step]]
         if lost > 0:
-            total += 1.0 / (1.0 + floor(max(slack[i], 0.0) / lost))
+            total += 1.0 / (1.0 + <Py_ssize_t> min(max(slack[i], 0.0) / lost, 1e9))
     return total / m

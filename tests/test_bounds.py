@@ -125,7 +125,8 @@ def assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng):
 
 def totals_after(rows, weight, before, after):
     """The sums of clusters after some rows changed from labels `before` to `after`."""
-    sweep = Sweep(Source(rows), weight, np.full(rows.shape[1], 100.0), False, counts=True)
+    reference = np.linspace(99.1, 101.3, rows.shape[1])  # of which sums depend on their order
+    sweep = Sweep(Source(rows), weight, reference, False, counts=True)
     sweep.begin(5)
     centroids = np.zeros((5, rows.shape[1]))
     nowhere = np.full_like(before, -1)
@@ -139,23 +140,26 @@ def totals_after(rows, weight, before, after):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("d", [1, 3, 70])
-def test_moves_keep_their_bits_in_every_layout(d, weighted, level):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_moves_keep_their_bits_in_every_layout(dtype, d, weighted, level):
     """Whether rows are read where they are, gathered, or picked among all that are converted."""
     rng = np.random.default_rng(d)
     n = 4 * 84 * 48 + 7
-    pixels = rng.integers(0, 256, (n, d)).astype(np.uint8)
+    integers = rng.integers(0, 256, (n, d)).astype(dtype)
+    real = np.float32 if dtype == np.uint8 else np.float64
     weight = rng.integers(1, 5, n).astype(float) if weighted else None
     before = rng.integers(0, 5, n).astype(np.int32)
     for n_changed in (0, n // 50, n // 6, n - n // 3, n - 1, n):
         after = before.copy()
         changed = rng.permutation(n)[:n_changed]
         after[changed] = (before[changed] + rng.integers(1, 5, n_changed)) % 5
-        expected = totals_after(pixels.astype(np.float32), weight, before, after)
-        mass = np.bincount(after, weight, minlength=5)
-        np.testing.assert_array_equal(expected[:, d], mass)
-        for rows in (pixels, np.asfortranarray(pixels), pixels.astype(np.float32, order="F")):
+        expected = totals_after(integers.astype(real), weight, before, after)
+        np.testing.assert_array_equal(expected[:, d], np.bincount(after, weight, minlength=5))
+        columns, apart = np.asfortranarray(integers), np.repeat(integers, 3, axis=1)[:, ::-3]
+        for rows in (integers, columns, columns.astype(real), apart):
+            if rows is apart:
+                expected = totals_after(apart.astype(real), weight, before, after)
             np.testing.assert_array_equal(totals_after(rows, weight, before, after), expected)
-
 
 
 @given(

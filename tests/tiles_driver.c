@@ -115,7 +115,9 @@ static ptrdiff_t left_by_integers = 0;
         }                                                                                          \
         ckm_add_##S(X, d, d, n, labels, NULL, c, d, added);                                        \
         wrong += ckm_changed(none, labels, n, changed) != n;                                       \
-        ckm_move_##S(X, d, d, changed, n, 0, none, labels, NULL, c, moved);                        \
+        ckm_move_##S(X, d, d, changed, n / 2, 0, none, labels, NULL, c, moved);                    \
+        ckm_move_##S(X + n / 2 * d, d, d, changed + n / 2, n - n / 2, 1, none, labels, NULL, c,    \
+                     moved);                                                                       \
         for (ptrdiff_t j = 0; j < k; j++)                                                          \
             for (ptrdiff_t f = 0; f < d + 2; f++) {                                                \
                 double sum = wanted[j * (d + 2) + f], mass = wanted[j * (d + 2) + d];              \

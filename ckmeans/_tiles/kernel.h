@@ -79,7 +79,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t row, column;
     const int32_t *listed; /* or NULL */
-    const ckm_rest *rest;  /* that of which these are a piece, or NULL */
+    const ckm_rest *rest;  /* what follows, if these are a piece of more, or NULL */
 } steps;
 
 typedef struct {
@@ -547,11 +547,11 @@ static ptrdiff_t NAME(nearest_by_integers)(const real *X, const steps *by, ptrdi
 #endif
 
 /* The undecided rows by other scores, a tile of them at a time; returns how many are undecided
- * still, and lists them. As few as a tile has vectors would not be worth one, and remain, as do up to
- * half a tile of a piece of more rows (100k x 64 of uint8, k = 64: 0.97 of the time); so do the others
- * once scores decide less than half of a tile: then rows lie exactly between centroids, or numbers
- * overflow. (A photograph's pixels, k = 256: 0.85 of the time; 3 % of what bounds leave open are
- * undecided by the first scores, too few for each tile to be scored again.) */
+ * still, and lists them. As few as a tile has vectors would not be worth one, and remain, as do up
+ * to half a tile of a piece of more rows (100k x 64 of uint8, k = 64: 0.97 of the time); so do the
+ * others once scores decide less than half of a tile: then rows lie exactly between centroids, or
+ * numbers overflow. (A photograph's pixels, k = 256: 0.85 of the time; 3 % of what bounds leave open
+ * are undecided by the first scores, too few for each tile to be scored again.) */
 static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, const steps *by,
                                const packed_centroids *p, const answers *to, int32_t *undecided,
                                ptrdiff_t count, tile_state *tile)
@@ -559,7 +559,7 @@ static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, c
     int32_t labels[TILE], rows[TILE];
     real least[TILE], upper[TILE], lower[TILE];
     const steps some = {by->row, by->column, rows, NULL};
-    const ptrdiff_t few = by->rest ? TILE / 2 : VECTORS;
+    const ptrdiff_t few = by->rest && TILE / 2 > VECTORS ? TILE / 2 : VECTORS;
     ptrdiff_t left = 0, done = 0, n = TILE;
 
     for (int pays = 1; pays && done + few < count; done += n) {
@@ -655,6 +655,7 @@ static const level_table NAME(level) = {
 #undef WIDE_VECTORS
 #undef ALL_LANES
 #undef answers
+#undef apart
 #undef level_drifts
 #undef level_table
 #undef update_table

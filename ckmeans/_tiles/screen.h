@@ -138,16 +138,24 @@ INLINE void NAME(start_ints)(ints score[GROUP][VECTORS], const int32_t *group, r
         EACH(v, VECTORS) score[j][v] = NAME(i_set1)(start[j]);
 }
 
-/* Rows with space between them, of which a line is fetched a step: they have more lines than may be
- * on their way at a time, and a group's in one go hold it up (64 of 128 columns, k = 64: 0.91 of a
- * tile's time; rows without gaps gain nothing). */
+/* Rows with space between them, of which a line is fetched a step: a group's in one go would hold
+ * it up, where they are more than may be on their way at a time (64 of 128 columns, k = 64: 0.91 of
+ * a tile's time; rows without gaps gain nothing). */
+#define LINES_AT_ONCE 16
 #define apart NAME(apart)
 typedef struct {
     uintptr_t at, last; /* of the row; its last byte */
     size_t bytes, stride;
 } apart;
 
-/* The share of group g like fetch_ahead; those that the steps do not reach are fetched at once. */
+INLINE int NAME(are_apart)(const steps *by, ptrdiff_t m, ptrdiff_t d, ptrdiff_t n_groups)
+{
+    const ptrdiff_t lines = TILE * (d * (ptrdiff_t)sizeof(real) / 64 + 2);
+    return m >= 2 * TILE && by->column == 1 && by->row != d && lines > LINES_AT_ONCE * n_groups;
+}
+
+/* From the share of group g on, like fetch_ahead; what of it the steps do not reach is fetched at
+ * once. */
 INLINE apart NAME(fetch_apart)(const real *rows, const steps *by, ptrdiff_t d, ptrdiff_t g,
                                ptrdiff_t n_groups)
 {
@@ -234,8 +242,9 @@ static NOINLINE void NAME(screen_tile)(NAME(int_scores) *scores, tile_state *til
     const real scale = NAME(scale_of)(tile, p), ratio = scale / p->screen_scale;
     NAME(round_tile)(q, scores->lost2, tile->x, scale, d);
     scores->scale = scale;
+    const int step_by_step = NAME(are_apart)(by, m, d, n_whole);
     for (ptrdiff_t g = 0; g < n_whole; g++, group += GROUP * (2 + n_pairs)) {
-        if (m >= 2 * TILE && by->column == 1 && by->row != d) {
+        if (step_by_step) {
             apart next = NAME(fetch_apart)(rows + TILE * by->row, by, d, g, n_whole);
             NAME(screen_group)(scores, q, group, g, n_pairs, ratio, GROUP, &next);
         } else {

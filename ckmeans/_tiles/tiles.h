@@ -43,9 +43,9 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  * both NULL if not wanted, least2 then too. X needs no alignment. Where ckm_takes_lists says so of
  * packed centroids, row i may be X[listed[i]] instead, in row_step alone; else `listed` is NULL.
  *
- * `rest`, if not NULL, says that the m rows are a piece of more: the last tile fetches the bytes
- * from which the caller reads on, and less than half a tile of undecided rows is left to it, which
- * has those of other pieces. */
+ * `rest`, if not NULL, says that the m rows are a piece of more: up to half a tile of undecided
+ * rows is left to the caller, who has those of other pieces, and at 9 to 128 columns the last tile
+ * fetches the bytes from which the caller reads on. */
 #define CKM_LONG 128
 typedef struct {
     const void *at;

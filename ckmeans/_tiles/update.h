@@ -255,40 +255,28 @@ INLINE void NAME(join_rows)(const real *x, ptrdiff_t step, ptrdiff_t d, int n,
     }
 }
 
-/* Rows of so many bytes, with what lies between them, are fetched 128 rows ahead, four in turn at a
- * time: at 1M x 8 ten iterations take 0.97 of the time, at 200k x 16 0.98, and of three of six
- * columns 0.98; rows of less are not worth the instructions (1.02 at d = 2, 3 and 5). */
+/* Rows of fewer bytes than that, down to so many, are fetched four at a time this many rows ahead:
+ * ten iterations of 1M x 8 take 0.95 of the time, of 200k x 16 0.98 (1.02 at d = 2, 3 and 5). */
 #define FETCHED_IN_TURN 24
+#define ROWS_IN_TURN 128
 
-INLINE void NAME(join_all_or_fetch)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
-                                    const int32_t *labels, const double *weight,
-                                    const double *base, ptrdiff_t base_stride, double *totals,
-                                    int measure, const int fetching)
+INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
+                           const int32_t *labels, const double *weight, const double *base,
+                           ptrdiff_t base_stride, double *totals, int measure)
 {
-    const ptrdiff_t bytes = 4 * step * (ptrdiff_t)sizeof(real);
+    const ptrdiff_t row = d * (ptrdiff_t)sizeof(real), bytes = 4 * step * (ptrdiff_t)sizeof(real);
+    const int fetching = row >= FETCHED_IN_TURN && row < FETCHED_FROM && step <= 2 * d;
+    const ptrdiff_t fetched = fetching ? m - ROWS_IN_TURN : 0;
     ptrdiff_t i = 0;
     for (; i + 4 <= m; i += 4) {
-        const uintptr_t ahead = (uintptr_t)(X + i * step) + (uintptr_t)(32 * bytes);
-        for (ptrdiff_t b = 0; fetching && b < bytes; b += 64) prefetch(ahead + (uintptr_t)b);
+        for (ptrdiff_t b = 0; i < fetched && b < bytes; b += 64)
+            prefetch((uintptr_t)(X + (i + ROWS_IN_TURN) * step) + (uintptr_t)b);
         NAME(join_rows)(X + i * step, step, d, 4, labels + i, weight ? weight + i : NULL, base,
                         base_stride, totals, measure);
     }
     for (; i < m; i++)
         NAME(join_rows)(X + i * step, step, d, 1, labels + i, weight ? weight + i : NULL, base,
                         base_stride, totals, measure);
-}
-
-INLINE void NAME(join_all)(const real *X, ptrdiff_t d, ptrdiff_t step, ptrdiff_t m,
-                           const int32_t *labels, const double *weight, const double *base,
-                           ptrdiff_t base_stride, double *totals, int measure)
-{
-    const ptrdiff_t bytes = step * (ptrdiff_t)sizeof(real);
-    if (bytes >= FETCHED_IN_TURN && bytes < FETCHED_FROM)
-        NAME(join_all_or_fetch)(X, d, step, m, labels, weight, base, base_stride, totals, measure,
-                                1);
-    else
-        NAME(join_all_or_fetch)(X, d, step, m, labels, weight, base, base_stride, totals, measure,
-                                0);
 }
 
 /* Rows that were assigned by their integers are not in the cache. */
@@ -386,6 +374,7 @@ static const update_table NAME(update) = {NAME(move), NAME(add)};
 #undef MOVES_AHEAD
 #undef FETCHED_FROM
 #undef FETCHED_IN_TURN
+#undef ROWS_IN_TURN
 #undef FOR_COLUMNS
 
 #endif
