@@ -13,6 +13,7 @@ Before bounds pay, short rows are kept as 16-bit integers in their place, by whi
 proven at less than half the cost; see `_tiles/rounded.h`.
 """
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport llabs
@@ -32,7 +33,7 @@ from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._slack cimport open_by, slack_of
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
-    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 GIVEN, PLAIN, SCREENED, BOUND, FILTER = C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
@@ -758,7 +759,7 @@ cdef class Sweep:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
         where their totals are large."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else BLOCK_ROWS // 4
+        cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else TILE
         cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
         self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
         if p.n * p.d < 1 << 16:
@@ -766,7 +767,7 @@ cdef class Sweep:
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
         return 0
 
-    def aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps, bint measure):
+    cpdef aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps, bint measure):
         """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
@@ -803,7 +804,7 @@ cdef class Sweep:
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
 
-    def expected_share(self, const double[:, ::1] centroids):
+    cpdef expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
         these centroids; None if no bounds were set in this run.
 
@@ -980,11 +981,12 @@ cdef class Sweep:
         self.adding = adding
         open_pass(&self.one, self.n_segments)
 
-    def work(self):
-        """Do segments that no thread has begun, and wait for the others."""
+    def work(self, bint attentive):
+        """Do segments that no thread has begun, and wait for the others; or end early where an
+        interrupt comes, if `attentive`."""
         cdef Scratch scratch = self.scratch()
         with nogil:
-            self.do_segments(&scratch.work)
+            self.do_segments(&scratch.work, attentive)
             wait_for_all(&self.one)
         self.scratches.append(scratch)
 
@@ -994,7 +996,7 @@ cdef class Sweep:
         next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
-                self.do_segments(&scratch.work)
+                self.do_segments(&scratch.work, False)
         self.scratches.append(scratch)
 
     def present(self):
@@ -1005,7 +1007,7 @@ cdef class Sweep:
         """Let no thread wait for another pass."""
         store(&self.one.dismissed, ended)
 
-    cdef void do_segments(self, Work* w) noexcept nogil:
+    cdef int do_segments(self, Work* w, bint attentive) except -1 nogil:
         cdef Py_ssize_t first, last, segment = take_segment(&self.one)
         while segment >= 0:
             first = segment * self.segment_rows
@@ -1015,7 +1017,10 @@ cdef class Sweep:
             else:
                 self.sweep_segment(segment, first, last, w)
             next_of(&self.one.done)
+            if attentive:
+                heed_signals(&self.one)
             segment = take_segment(&self.one)
+        return 0
 
     def assign(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Assign rows first..last-1 of a segment and move those that change.
@@ -1049,7 +1054,7 @@ cdef class Sweep:
             return Scratch(self.plan.gathered * self.plan.d * (4 if self.single else 8))
         return found
 
-    def aim_residuals(self, const double[:, ::1] centroids):
+    cpdef aim_residuals(self, const double[:, ::1] centroids):
         """Prepare add(); the bounds stay those of the last assignment."""
         cdef Plan* p = &self.plan
         self.kept = (self.kept[0], self.kept[1], centroids)
@@ -1098,6 +1103,59 @@ cdef class Sweep:
                     empty_into(self.partial + (s * p.k + j) * width, width,
                                self.total + j * width)
         return changed
+
+    def go_on(
+        self,
+        centroids,                # those of the last assignment, (k, d)
+        Py_ssize_t changed, Py_ssize_t comparisons,    # rows, by that; and of rows with centroids
+        int mode,                 # of that
+        Py_ssize_t most, double least_shift,           # iterations; a shift that ends the run
+        bint gaps,                # whether to measure those between centroids
+        double unsettled,         # rows: while more change, no bounds are set
+        double limit,             # of the share that bounds leave: of the comparisons
+        Py_ssize_t most_comparisons,
+        company, Py_ssize_t guests,                    # that has so many threads, beside this one
+        bint attentive,           # to an interrupt within an iteration
+    ):
+        """Go on by iterations of the same mode, as long as each changes rows and leaves none of the
+        clusters empty. Returns the centroids of the last assignment, how many iterations that took,
+        and what it changed and compared."""
+        cdef Plan* p = &self.plan
+        cdef Scratch scratch = self.scratch()
+        cdef const double[:, ::1] at = centroids, chosen
+        cdef Py_ssize_t steps = 0
+        mode = C_FILTER if mode == C_BOUND else mode
+        while 0 < changed and steps < most and comparisons <= most_comparisons:
+            means, n_empty = self.means(at)
+            chosen = means
+            if n_empty or 0 < least_shift >= shift(&at[0, 0], &chosen[0, 0], p.k * p.d):
+                break
+            if not self.keeps(mode, chosen, changed > unsettled, limit):
+                break
+            self.aim(chosen, mode, gaps and p.k * p.k * 16 < comparisons, False)
+            self.adding, comparisons = False, 0
+            open_pass(&self.one, self.n_segments)
+            if load(&self.one.present) < guests:
+                company.invite(guests)
+            with nogil:
+                self.do_segments(&scratch.work, attentive)
+                wait_for_all(&self.one)
+                changed = self.collect_moves(&comparisons)
+            self.rounded |= p.mode == C_SCREENED
+            centroids, at = means, chosen
+            steps += 1
+            PyErr_CheckSignals()
+        self.scratches.append(scratch)
+        return centroids, steps, changed, comparisons
+
+    cdef bint keeps(
+        self, int mode, const double[:, ::1] centroids, bint unsettled, double limit
+    ) except -1:
+        """Whether the next assignment is to have the mode, too."""
+        share = self.expected_share(centroids)
+        if share is None:
+            return unsettled
+        return share <= limit if mode == C_FILTER else share > limit
 
     def run(
         self, const double[:, ::1] start, bint given, Py_ssize_t max_iter, double least_shift,
@@ -1243,7 +1301,7 @@ cdef class Sweep:
                 empty_into(&self.residues[s * size], size, &total_view[0, 0])
         return totals
 
-    def means(self, const double[:, ::1] centroids):
+    cpdef means(self, const double[:, ::1] centroids):
         """Means of the clusters, those of emptied ones where they were; and how many are emptied,
         whose totals are cleared of what rounding has left in them."""
         cdef Py_ssize_t n_empty

@@ -321,7 +321,7 @@ class ChunkedProblem(Problem):
     which the rows are assigned to the centroids before as well.
     """
 
-    runs_at_once = False
+    runs_at_once = goes_on = False
     rows: Any
     labels: Any
 

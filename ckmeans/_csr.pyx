@@ -27,7 +27,7 @@ from ckmeans._lloyd cimport (
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport open_by, slack_of
 from ckmeans._threads cimport (
-    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
@@ -709,11 +709,12 @@ cdef class CsrSweep:
         """Let threads assign the segments; there is nothing else to do with them."""
         open_pass(&self.one, self.n_segments)
 
-    def work(self):
-        """Do segments that no thread has begun, and wait for the others."""
+    def work(self, bint attentive):
+        """Do segments that no thread has begun, and wait for the others; or end early where an
+        interrupt comes, if `attentive`."""
         cdef Scratch s = self.scratch()
         with nogil:
-            self.do_segments(s)
+            self.do_segments(s, attentive)
             wait_for_all(&self.one)
         self.scratches.append(s)
 
@@ -723,7 +724,7 @@ cdef class CsrSweep:
         next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
-                self.do_segments(s)
+                self.do_segments(s, False)
         self.scratches.append(s)
 
     def present(self):
@@ -734,12 +735,15 @@ cdef class CsrSweep:
         """Let no thread wait for another pass."""
         store(&self.one.dismissed, ended)
 
-    cdef void do_segments(self, Scratch s) noexcept nogil:
+    cdef int do_segments(self, Scratch s, bint attentive) except -1 nogil:
         cdef Py_ssize_t segment = take_segment(&self.one)
         while segment >= 0:
             self.sweep_segment(segment, segment * self.segment_rows, self.end_of(segment), s)
             next_of(&self.one.done)
+            if attentive:
+                heed_signals(&self.one)
             segment = take_segment(&self.one)
+        return 0
 
     cdef void sweep_segment(
         self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Scratch s

@@ -401,7 +401,7 @@ class SparseSeeding:
 class SparseProblem(Problem):
     """The same iteration over sparse rows: sums are of the rows themselves, cluster by cluster."""
 
-    runs_at_once = False
+    runs_at_once = goes_on = False
     rows: Any
     sweep: Any
 

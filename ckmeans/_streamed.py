@@ -73,7 +73,7 @@ class StoredLabels:
 class StreamedProblem(Problem):
     """A problem whose rows are read, and whose labels lie in a file."""
 
-    runs_at_once = False
+    runs_at_once = goes_on = False
     rows: StreamedRows
     labels: Any
 
