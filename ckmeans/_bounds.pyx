@@ -30,7 +30,7 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
-from ckmeans._slack cimport open_by, slack_of
+from ckmeans._slack cimport open_by, slack_of, square_apart
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
@@ -556,17 +556,9 @@ cdef void sweep_rows(
         first += m
 
 
-cdef double shift(const double* a, const double* b, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double total = 0.0
-    for i in range(n):
-        total += (a[i] - b[i]) * (a[i] - b[i])
-    return total
-
-
 def shift_between(const double[:, ::1] a, const double[:, ::1] b):
     """The sum of the centroids' squared moves."""
-    return shift(&a[0, 0], &b[0, 0], a.size)
+    return square_apart(&a[0, 0], &b[0, 0], a.size)
 
 
 def weighted_shift(const double[:] mass, const double[:, ::1] a, const double[:, ::1] b):
@@ -574,7 +566,7 @@ def weighted_shift(const double[:] mass, const double[:, ::1] a, const double[:,
     cdef Py_ssize_t j
     cdef double total = 0.0
     for j in range(a.shape[0]):
-        total += mass[j] * shift(&a[j, 0], &b[min(j, b.shape[0] - 1), 0], a.shape[1])
+        total += mass[j] * square_apart(&a[j, 0], &b[min(j, b.shape[0] - 1), 0], a.shape[1])
     return total
 
 
@@ -759,9 +751,9 @@ cdef class Sweep:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
         where their totals are large."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else TILE
+        cdef Py_ssize_t block = BLOCK_ROWS if p.d < 64 else TILE, least = BLOCK_ROWS // 4
         cdef Py_ssize_t most = 48 if k * p.d < 1 << 13 else 16
-        self.segment_rows = ((p.n + most - 1) // most + block - 1) // block * block
+        self.segment_rows = max(least, ((p.n + most - 1) // most + block - 1) // block * block)
         if p.n * p.d < 1 << 16:
             self.segment_rows = p.n
         self.n_segments = (p.n + self.segment_rows - 1) // self.segment_rows
@@ -905,17 +897,13 @@ cdef class Sweep:
     cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
         """How far each centroid moved since the last assignment, rounded up."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, f
-        cdef double outward = 1 + (p.d + 16) * 2.3e-16, tiny = 2.3e-308, total, difference
+        cdef Py_ssize_t j
+        cdef double outward = 1 + (p.d + 16) * 2.3e-16, tiny = 2.3e-308
         cdef const double[:, ::1] before = self.at
         cdef double[::1] drift = self.moves[0]
         self.farthest = self.next_farthest = 0.0
         for j in range(p.k):
-            total = 0.0
-            for f in range(p.d):
-                difference = centroids[j, f] - before[j, f]
-                total += difference * difference
-            drift[j] = sqrt(total) * outward
+            drift[j] = sqrt(square_apart(&centroids[j, 0], &before[j, 0], p.d)) * outward
             if drift[j] > 0:
                 drift[j] += tiny
             self.next_farthest = max(self.next_farthest, min(drift[j], self.farthest))
@@ -1128,7 +1116,7 @@ cdef class Sweep:
         while 0 < changed and steps < most and comparisons <= most_comparisons:
             means, n_empty = self.means(at)
             chosen = means
-            if n_empty or 0 < least_shift >= shift(&at[0, 0], &chosen[0, 0], p.k * p.d):
+            if n_empty or 0 < least_shift >= square_apart(&at[0, 0], &chosen[0, 0], p.k * p.d):
                 break
             if not self.keeps(mode, chosen, changed > unsettled, limit):
                 break
@@ -1274,7 +1262,7 @@ cdef class Sweep:
                 fixed = not self.rebuilt_means(at, residuals, means)
                 if fixed:
                     break
-            close = 0 < least_shift >= shift(at, means, size)
+            close = 0 < least_shift >= square_apart(at, means, size)
             if not changed and not close:
                 changed = self.assign_once(means, w)
                 close = not changed

@@ -25,7 +25,7 @@ from ckmeans._lloyd cimport (
     sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
-from ckmeans._slack cimport open_by, slack_of
+from ckmeans._slack cimport open_by, slack_of, square_apart
 from ckmeans._threads cimport (
     Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -147,19 +147,6 @@ cdef double plain_norm2(const double* c, Py_ssize_t d) noexcept nogil:
     for f in range(d):
         total += c[f] * c[f]
     return total
-
-
-cdef double square_apart(const double* a, const double* b, Py_ssize_t d) noexcept nogil:
-    """|a - b|^2, by sums that do not wait for each other."""
-    cdef Py_ssize_t f, i
-    cdef double[4] sums
-    sums[0] = sums[1] = sums[2] = sums[3] = 0.0
-    for f in range(0, d - 3, 4):
-        for i in range(4):
-            sums[i] += (a[f + i] - b[f + i]) * (a[f + i] - b[f + i])
-    for f in range(d // 4 * 4, d):
-        sums[0] += (a[f] - b[f]) * (a[f] - b[f])
-    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
 cdef double square_in_order(const Row* x, const double* c, Py_ssize_t d) noexcept nogil:

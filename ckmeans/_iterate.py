@@ -221,11 +221,12 @@ class Problem:
         for each, of 0.4 to 1 ms at 1M x 2. They end where there is more to decide than the means.
         Returns the centroids that rows are assigned to then, and how many iterations it were.
         """
+        if not self.goes_on or self.mode == GIVEN or self.rows.norms is not None:
+            return centroids, 0
+        if self._is_long(self.sweep.segment_rows):
+            return centroids, 0
         n, k = self.rows.n, len(centroids)
         products = n * k * self.rows.width
-        stepwise = self.mode == GIVEN or self.rows.norms is not None
-        if stepwise or not self.goes_on or self._is_long(self.sweep.segment_rows):
-            return centroids, 0
         unsettled, limit = -1.0, math.inf
         if self.prune is None and not self._is_small(k):
             unsettled, limit = n * self._settled(k), self._most_share(k)

@@ -33,3 +33,18 @@ cdef inline double open_by(
         if lost > 0:
             total += 1.0 / (1.0 + <Py_ssize_t> min(max(slack[i], 0.0) / lost, 1e9))
     return total / m
+
+
+cdef inline double square_apart(
+    const double* a, const double* b, Py_ssize_t d
+) noexcept nogil:
+    """|a - b|^2, by sums that do not wait for each other."""
+    cdef Py_ssize_t f, i
+    cdef double[4] sums
+    sums[0] = sums[1] = sums[2] = sums[3] = 0.0
+    for f in range(0, d - 3, 4):
+        for i in range(4):
+            sums[i] += (a[f + i] - b[f + i]) * (a[f + i] - b[f + i])
+    for f in range(d // 4 * 4, d):
+        sums[0] += (a[f] - b[f]) * (a[f] - b[f])
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])

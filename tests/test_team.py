@@ -578,7 +578,7 @@ def test_the_interpreter_exits(code):
     assert run.returncode == 0 and run.stderr == "", run
 
 
-# One iteration of 8e5 x 256 by 1000 centroids: 50 pieces of 4032 rows for each of 16 segments.
+# One iteration of n x 256 by k centroids, in 16 segments.
 INTERRUPTED = """
 Problem, begin, problems = _iterate.Problem, _iterate.Problem.begin, []
 Problem.begin = lambda self, *given: (begin(self, *given), problems.append(self))
@@ -589,11 +589,12 @@ def interrupt():
     while not n_assigned(): time.sleep(0.001)
     before = n_assigned()
     os.kill(os.getpid(), signal.SIGINT)
-X = np.broadcast_to(np.arange(256, dtype=np.uint8), (800_000, 256))
-start = np.random.default_rng(0).uniform(0, 255, (1000, 256))
+n_threads, algorithm, n, k = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+X = np.broadcast_to(np.arange(256, dtype=np.uint8), (n, 256))
+start = np.random.default_rng(0).uniform(0, 255, (k, 256))
 threading.Thread(target=interrupt, daemon=True).start()
 try:
-    kmeans(X, 1000, init=start, n_threads=int(sys.argv[1]), algorithm=sys.argv[2])
+    kmeans(X, k, init=start, n_threads=n_threads, algorithm=algorithm)
 except KeyboardInterrupt:
     print(n_assigned() - before)
     raise
@@ -603,7 +604,11 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 @pytest.mark.parametrize("algorithm", ["lloyd", "hamerly"])
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_an_interrupt_stops_every_thread_within_a_long_iteration(n_threads, algorithm):
-    run = in_a_process(INTERRUPTED, str(n_threads), algorithm)
+@pytest.mark.parametrize(
+    "n, k, rows", [(800_000, 1000, 4032), (100_000, 200, 6288)], ids=["pieces", "segments"]
+)
+def test_an_interrupt_stops_every_thread_within_a_long_iteration(n_threads, algorithm, n, k, rows):
+    """After a piece of a segment, where that takes long, else after a segment."""
+    run = in_a_process(INTERRUPTED, str(n_threads), algorithm, str(n), str(k))
     assert run.returncode == -signal.SIGINT and "KeyboardInterrupt" in run.stderr, run
-    assert int(run.stdout) <= 3 * 4032 * n_threads
+    assert int(run.stdout) <= 3 * rows * n_threads
