@@ -14,7 +14,7 @@ proven at less than half the cost; see `_tiles/rounded.h`.
 """
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport fabs, sqrt
+from libc.math cimport INFINITY, fabs, sqrt
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memset
@@ -23,14 +23,17 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
-    ckm_drifts_f64, ckm_rest, decide_row, distances_of, filter_rows, move_rows, nearest_rounded,
+    CKM_MAX_PANELS, CKM_MOVES_ROOM, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
+    ckm_drifts_f64, ckm_rest, decide_row, filter_rows, keep_bounds, move_rows, nearest_rounded,
     nearest_rows, own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real,
     round_rows, rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
-from ckmeans._slack cimport open_by, slack_of, square_apart
+from ckmeans._slack cimport (
+    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, drift_between, lose, open_by, round_up, slack_of,
+    square_apart,
+)
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
@@ -74,7 +77,7 @@ cdef struct Plan:
     int32_t* labels               # (n,)
     const int32_t* before         # (n,) those before where `labels` are given, or NULL for none
     char* upper                   # (n,)
-    char* lower                   # (n,)
+    char* slack                   # (n,)
     int32_t* rounded              # (n, pairs) in the place of those
     Py_ssize_t pairs              # of columns
     bint rounding                 # rows are rounded in this assignment
@@ -98,8 +101,9 @@ cdef struct Work:
     int32_t* found                # (AT_ONCE,)
     int32_t* undecided            # (AT_ONCE + 1,)
     double* squares               # (ROOM,) of the open rows, to the own centroids
-    char* upper                   # (ROOM,) of the open rows; squared bounds of all
-    char* lower                   # (ROOM,)
+    char* upper                   # (ROOM,) of the open rows
+    char* slack                   # (ROOM,)
+    char* ends                    # (ROOM,)
     char* least2                  # (AT_ONCE,)
     char* upper2                  # (AT_ONCE,)
     char* lower2                  # (AT_ONCE,)
@@ -128,7 +132,8 @@ cdef class Scratch:
         w.undecided = <int32_t*> next_piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
         w.squares = <double*> next_piece(&at, ROOM * sizeof(double))
         w.upper = <char*> next_piece(&at, ROOM * sizeof(double))
-        w.lower = <char*> next_piece(&at, ROOM * sizeof(double))
+        w.slack = <char*> next_piece(&at, ROOM * sizeof(double))
+        w.ends = <char*> next_piece(&at, ROOM * sizeof(double))
         w.least2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.upper2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.lower2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
@@ -182,6 +187,15 @@ cdef const real* converted(
     return <const real*> w.gathered
 
 
+cdef inline void keep(
+    const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const int32_t* labels,
+    const real* upper2, const real* lower2
+) noexcept nogil:
+    """Keep the bounds of rows first + rows[i], or first + i for NULL, by their squares."""
+    keep_bounds(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2,
+                <real*> p.upper + first, <real*> p.slack + first)
+
+
 cdef void settle_full(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, Work* w, real _
 ) noexcept nogil:
@@ -206,10 +220,7 @@ cdef void settle_full(
         for i in range(m):
             p.labels[first + rows[done + i]] = w.found[i]
         if p.mode >= C_BOUND:
-            distances_of(m, upper2, lower2)
-            for i in range(m):
-                (<real*> p.upper)[first + rows[done + i]] = upper2[i]
-                (<real*> p.lower)[first + rows[done + i]] = lower2[i]
+            keep(p, first, rows + done, m, w.found, upper2, lower2)
         done += m
 
 
@@ -230,7 +241,7 @@ cdef void assign_converted(
         count = min(p.converted, m - done)
         if p.mode >= C_BOUND:
             upper = <real*> p.upper + first + done
-            lower = <real*> p.lower + first + done
+            lower = <real*> p.slack + first + done
         rows = converted(p, first + done, NULL, count, w, _)
         if together:
             rest = rows_from(p, first + done + count, count)
@@ -244,7 +255,7 @@ cdef void assign_converted(
             assign_rows(rows, p.d, 1, NULL, count, p.d, p.centroids, p.k, panel,
                         p.labels + first + done, upper, lower)
         if p.mode >= C_BOUND:
-            distances_of(count, upper, lower)
+            keep(p, first + done, NULL, count, p.labels + first + done, upper, lower)
         done += count
     settle_full(p, first, w.open, n_open, w, _)
 
@@ -254,12 +265,12 @@ cdef void assign_all(
 ) noexcept nogil:
     """Assign rows first..first+m-1; set their bounds if those are kept."""
     cdef real* upper = <real*> p.upper + first if p.mode >= C_BOUND else NULL
-    cdef real* lower = <real*> p.lower + first if p.mode >= C_BOUND else NULL
+    cdef real* lower = <real*> p.slack + first if p.mode >= C_BOUND else NULL
     if p.tiles != NULL:
         assign_rows(<const real*> p.tiles + first * p.row_step, p.row_step, p.column_step, NULL, m,
                     p.d, p.centroids, p.k, p.panel[p.n_panels - 1], p.labels + first, upper, lower)
         if p.mode >= C_BOUND:
-            distances_of(m, upper, lower)
+            keep(p, first, NULL, m, p.labels + first, upper, lower)
     else:
         assign_converted(p, first, m, w, _)
 
@@ -270,12 +281,12 @@ cdef void settle_part(
     """Assign the rows in the panel's list by its centroids and their own one."""
     cdef Py_ssize_t i, m, done = 0
     cdef const int32_t* places
-    cdef int32_t label, own, row
+    cdef int32_t label, own
     cdef double relative = (p.d + 8) * 4.6e-16, least, most, beyond, end
     cdef double tiny = 1.2e-38 if real is float else 2.3e-308    # what a square loses below
     cdef double down = 1 - (2.4e-7 if real is float else 4.5e-16)
     cdef real outside2
-    cdef const real* ends = <const real*> w.lower
+    cdef const real* ends = <const real*> w.ends
     cdef real* least2 = <real*> w.least2
     cdef real* upper2 = <real*> w.upper2
     cdef real* lower2 = <real*> w.lower2
@@ -311,12 +322,9 @@ cdef void settle_part(
                 label = decide_row(rows + i * p.d, 1, p.d, p.centroids, p.k, upper2 + i,
                                    lower2 + i)
             w.found[i] = label
-        distances_of(m, upper2, lower2)
         for i in range(m):
-            row = w.rows[i]
-            p.labels[first + row] = w.found[i]
-            (<real*> p.upper)[first + row] = upper2[i]
-            (<real*> p.lower)[first + row] = lower2[i]
+            p.labels[first + w.rows[i]] = w.found[i]
+        keep(p, first, w.rows, m, w.found, upper2, lower2)
         done += m
 
 
@@ -343,16 +351,19 @@ cdef Py_ssize_t settle_sorted(
     cdef Py_ssize_t i, comparisons = p.sort_cost * count
     cdef Py_ssize_t[CKM_MAX_PANELS] counts
     cdef real* upper = <real*> w.upper
-    cdef real* lower = <real*> w.lower
+    cdef real* slack = <real*> w.slack
     cdef int panel, last = p.n_panels - 1
     for i in range(count):
-        lower[i] = (<real*> p.lower)[first + w.open[i]]
+        upper[i] = (<real*> p.upper)[first + w.open[i]]
+        slack[i] = (<real*> p.slack)[first + w.open[i]]
     memset(w.own + count, 0, TILE * sizeof(int32_t))    # vectors read on
     memset(counts, 0, sizeof(counts))
     measure_own(p, first, count, w, _)
-    sort_open_rows(count, p.d, w.own, drifts_of(p, _), w.squares, upper, lower, w.lists, counts)
+    sort_open_rows(count, p.d, w.own, drifts_of(p, _), w.squares, upper, slack,
+                   <real*> w.ends, w.lists, counts)
     for i in range(count):
         (<real*> p.upper)[first + w.open[i]] = upper[i]
+        (<real*> p.slack)[first + w.open[i]] = slack[i]
     for panel in range(last):
         if counts[panel]:
             settle_part(p, panel, first, counts[panel], w, _)
@@ -428,7 +439,7 @@ cdef Py_ssize_t assign_open(
 ) noexcept nogil:
     """Assign the rows of a block that their bounds leave open; returns how many changed."""
     cdef Py_ssize_t i, row, changed = 0, n_open = filter_rows(
-        p.labels + first, m, drifts_of(p, _), <real*> p.upper + first, <real*> p.lower + first,
+        p.labels + first, m, drifts_of(p, _), <real*> p.slack + first, <real*> p.upper + first,
         w.open)
     # Gathering most rows costs more than assigning the few others too.
     if n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.n_panels == 1:
@@ -603,7 +614,9 @@ cdef class Sweep:
     cdef int32_t[::1] label_view, before_view, order, rank
     cdef const double[::1] origin
     cdef unsigned char[::1] memory
-    cdef double[:, ::1] moves
+    cdef double[::1] drift            # of each centroid in this iteration
+    cdef double[:, ::1] moves         # (N_MOVES + 1, room) since bounds were set; and reaches
+    cdef float[:, ::1] moves32        # the same
     cdef double[::1] residues, gap
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
@@ -659,7 +672,7 @@ cdef class Sweep:
         else:
             self.memory = fresh(self.room + LINE, np.uint8)
         p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
-        p.lower = p.upper + self.bounds_bytes // 2
+        p.slack = p.upper + self.bounds_bytes // 2
         p.rounded = <int32_t*> p.upper
         return 0
 
@@ -739,12 +752,16 @@ cdef class Sweep:
         """What is to be known of the moves of centroids, once there are bounds."""
         cdef Plan* p = &self.plan
         self.order, self.rank = np.zeros((2, p.k), np.int32)
-        self.moves = np.zeros((4, p.k))
-        self.gap = np.zeros(p.k)
+        self.drift, self.gap = np.zeros((2, p.k))
+        self.moves = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)))
+        self.moves32 = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)), np.float32)
         p.order, p.rank = &self.order[0], &self.rank[0]
-        p.drifts64.drift, p.drifts64.half_gap = &self.moves[0, 0], &self.moves[1, 0]
-        p.drifts32.drift = <float*> &self.moves[2, 0]
-        p.drifts32.half_gap = <float*> &self.moves[3, 0]
+        p.drifts64.moved, p.drifts32.moved = &self.moves[MOVED, 0], &self.moves32[MOVED, 0]
+        p.drifts64.others, p.drifts32.others = &self.moves[OTHERS, 0], &self.moves32[OTHERS, 0]
+        p.drifts64.before, p.drifts32.before = &self.moves[BEFORE, 0], &self.moves32[BEFORE, 0]
+        p.drifts64.loss, p.drifts32.loss = &self.moves[LOSS, 0], &self.moves32[LOSS, 0]
+        p.drifts64.reach, p.drifts32.reach = &self.moves[N_MOVES, 0], &self.moves32[N_MOVES, 0]
+        p.drifts64.k = p.drifts32.k = p.k
         return 0
 
     cdef int cut(self, Py_ssize_t k) except -1:
@@ -795,6 +812,8 @@ cdef class Sweep:
         self.at, self.expected, self.bounded = centroids, None, mode >= C_BOUND
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
+            self.moves[:] = 0.0
+            self.moves32[:] = 0.0
 
     cpdef expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
@@ -814,14 +833,14 @@ cdef class Sweep:
         cdef const double* drift
         if self.bounded and self.slack is None:
             if self.single:
-                self.slack = slack_of(<float*> p.upper, <float*> p.lower, p.n)
+                self.slack = slack_of(<float*> p.slack, p.n)
             else:
-                self.slack = slack_of(<double*> p.upper, <double*> p.lower, p.n)
+                self.slack = slack_of(<double*> p.slack, p.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
-        drift = &self.moves[0, 0]
+        drift = &self.drift[0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
         opened = open_by(self.slack, p.labels, p.n, drift, self.farthest)
         share = opened * whole / k
@@ -834,7 +853,7 @@ cdef class Sweep:
             size = k >> panel
             if size <= self.largest_panel:
                 opened = open_by(
-                    self.slack, p.labels, p.n, drift, self.moves[0, self.order[size]])
+                    self.slack, p.labels, p.n, drift, self.drift[self.order[size]])
                 share = min(share, (p.sort_cost + (1 - opened) * size + opened * k) / k)
         return share
 
@@ -887,9 +906,9 @@ cdef class Sweep:
         p.panel[p.n_panels] = at
         p.size[p.n_panels] = size
         if size < p.k:
-            p.drifts64.beyond[p.n_panels] = self.moves[0, p.order[size]] * (1 + 1e-15)
+            p.drifts64.beyond[p.n_panels] = self.drift[p.order[size]] * (1 + 1e-15)
             p.drifts32.beyond[p.n_panels] = <float> (
-                self.moves[0, p.order[size]] * (1 + 3e-7) + 1.2e-38
+                self.drift[p.order[size]] * (1 + 3e-7) + 1.2e-38
             )
         p.n_panels += 1
         return (<Py_ssize_t> packed_size(size, p.d, self.single) + 63) // 64 * 64
@@ -898,14 +917,11 @@ cdef class Sweep:
         """How far each centroid moved since the last assignment, rounded up."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j
-        cdef double outward = 1 + (p.d + 16) * 2.3e-16, tiny = 2.3e-308
         cdef const double[:, ::1] before = self.at
-        cdef double[::1] drift = self.moves[0]
+        cdef double[::1] drift = self.drift
         self.farthest = self.next_farthest = 0.0
         for j in range(p.k):
-            drift[j] = sqrt(square_apart(&centroids[j, 0], &before[j, 0], p.d)) * outward
-            if drift[j] > 0:
-                drift[j] += tiny
+            drift[j] = drift_between(&centroids[j, 0], &before[j, 0], p.d)
             self.next_farthest = max(self.next_farthest, min(drift[j], self.farthest))
             self.farthest = max(self.farthest, drift[j])
         return 0
@@ -914,7 +930,7 @@ cdef class Sweep:
         """The centroids by falling moves."""
         cdef Py_ssize_t j
         cdef int32_t[::1] falling = np.argsort(
-            -np.asarray(self.moves[0]), kind="stable").astype(np.int32)
+            -np.asarray(self.drift), kind="stable").astype(np.int32)
         self.order[:] = falling
         for j in range(self.plan.k):
             self.rank[falling[j]] = <int32_t> j
@@ -925,23 +941,23 @@ cdef class Sweep:
         other, halved and rounded down."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, j
-        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38
-        cdef double[::1] drift = self.moves[0]
-        cdef double[::1] half_gap = self.moves[1]
-        cdef float* drift32 = <float*> p.drifts32.drift
-        cdef float* half_gap32 = <float*> p.drifts32.half_gap
-        cdef double largest = self.farthest, second = self.next_farthest, up = 1 + 2.4e-7
+        cdef Py_ssize_t room = self.moves.shape[1]
+        cdef bint gaps = False
+        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38, moved, reach
         if measure_gaps:
             self.measure_gaps(centroids)
+        lose(&self.drift[0], self.farthest, self.next_farthest, k, &self.moves[0, 0], room)
+        round_up(&self.moves[0, 0], N_MOVES * room, &self.moves32[0, 0])
         for j in range(k):
             if not measure_gaps:
-                self.gap[j] = max(0.0, self.gap[j] - (drift[j] + largest) / 2 * (1 + 1e-15))
-            half_gap[j] = max(self.gap[j] * (1 - 1e-15) - tiny, 0.0)
-            half_gap32[j] = <float> max(self.gap[j] * (1 - 2.4e-7) - tiny32, 0.0)
-            drift32[j] = <float> (drift[j] * up + (tiny32 if drift[j] > 0 else 0.0))
-        p.drifts64.largest_drift, p.drifts64.second_drift = largest, second
-        p.drifts32.largest_drift = <float> (largest * up + (tiny32 if largest > 0 else 0.0))
-        p.drifts32.second_drift = <float> (second * up + (tiny32 if second > 0 else 0.0))
+                self.gap[j] = max(
+                    0.0, self.gap[j] - (self.drift[j] + self.farthest) / 2 * (1 + 1e-15))
+            moved = self.moves[MOVED, j]
+            reach = self.gap[j] - moved - (self.gap[j] + moved) * 1e-15
+            self.moves[N_MOVES, j] = reach - tiny
+            self.moves32[N_MOVES, j] = <float> (reach - fabs(reach) * 2.4e-7 - tiny32)
+            gaps |= self.gap[j] > 0
+        p.drifts64.gaps = p.drifts32.gaps = gaps
         return 0
 
     cdef int measure_gaps(self, const double[:, ::1] centroids) except -1:
@@ -1405,8 +1421,8 @@ cdef class Sweep:
         if not self.bounded:
             return
         if self.single:
-            (<float*> self.plan.upper)[row] = float("inf")
-            (<float*> self.plan.lower)[row] = 0
+            (<float*> self.plan.upper)[row] = INFINITY
+            (<float*> self.plan.slack)[row] = -INFINITY
         else:
-            (<double*> self.plan.upper)[row] = float("inf")
-            (<double*> self.plan.lower)[row] = 0
+            (<double*> self.plan.upper)[row] = INFINITY
+            (<double*> self.plan.slack)[row] = -INFINITY

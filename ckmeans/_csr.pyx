@@ -19,13 +19,16 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, ckm_moves,
+    CKM_MOVES_ROOM, CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, ckm_moves,
     filter_rows, list_by_column, sparse_error, sparse_measure, sparse_move, sparse_multiples,
     sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
     sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
-from ckmeans._slack cimport open_by, slack_of, square_apart
+from ckmeans._slack cimport (
+    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, drift_between, keep_distances, lose, open_by, round_up,
+    slack_of,
+)
 from ckmeans._threads cimport (
     Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
 )
@@ -582,7 +585,11 @@ cdef class CsrSweep:
     cdef int64_t[::1] ends            # (k + 1,) where those of a cluster end; and all
     cdef bint anew                    # whether they are all rows, and totals begin with nothing
     cdef int64_t[::1] listed          # (k,) where a centroid's non-zeros begin in the list, or -1
-    cdef float[::1] upper, lower, drift, half_gap
+    cdef float[::1] upper, row_slack
+    cdef double[::1] drift            # of each centroid in this iteration
+    cdef double largest, second       # of these
+    cdef double[:, ::1] drifted       # (N_MOVES, room) since bounds were set
+    cdef float[:, ::1] drifted32      # (N_MOVES + 1, room) the same, and a gap that is none
     cdef double[:, ::1] total_view
     cdef double[::1] norms2
     cdef unsigned char[::1] panel
@@ -596,7 +603,7 @@ cdef class CsrSweep:
             self.weight_view = weight
         self.segment_rows = (rows.n + most - 1) // most
         self.n_segments = (rows.n + self.segment_rows - 1) // self.segment_rows
-        self.upper, self.lower = np.empty((2, rows.n if keep_bounds else 0), np.float32)
+        self.upper, self.row_slack = np.empty((2, rows.n if keep_bounds else 0), np.float32)
         self.k = 0
 
     cdef Py_ssize_t end_of(self, Py_ssize_t segment) noexcept nogil:
@@ -615,9 +622,15 @@ cdef class CsrSweep:
             self.norms2, self.counts = np.empty(k), np.empty(k, np.int32)
             self.listed = np.empty(k, np.int64)
             self.nonzero = np.empty(k * (d // LISTED) + 1, np.int32)
-            self.drift, self.half_gap = np.zeros((2, k), np.float32)
-            self.drifts.drift, self.drifts.half_gap = &self.drift[0], &self.half_gap[0]
-            self.drifts.n_panels = 1
+            self.drift = np.zeros(k)
+            self.drifted = np.zeros((N_MOVES, CKM_MOVES_ROOM(k)))
+            self.drifted32 = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(k)), np.float32)
+            self.drifts.moved = &self.drifted32[MOVED, 0]
+            self.drifts.others = &self.drifted32[OTHERS, 0]
+            self.drifts.before = &self.drifted32[BEFORE, 0]
+            self.drifts.loss = &self.drifted32[LOSS, 0]
+            self.drifts.reach = &self.drifted32[N_MOVES, 0]
+            self.drifts.gaps, self.drifts.k, self.drifts.n_panels = False, k, 1
             self.comparisons = np.zeros(self.n_segments, np.intp)
             self.scratches = []
             self.k = k
@@ -636,6 +649,12 @@ cdef class CsrSweep:
         self.bounded = mode > C_PLAIN
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
+            self.drifted[:] = 0.0
+        elif mode == C_FILTER:
+            lose(&self.drift[0], self.largest, self.second, self.k, &self.drifted[0, 0],
+                 self.drifted.shape[1])
+        if mode >= C_BOUND:
+            round_up(&self.drifted[0, 0], self.drifted.size, &self.drifted32[0, 0])
         with nogil:
             sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
                         &self.counts[0])
@@ -645,13 +664,13 @@ cdef class CsrSweep:
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
         these centroids; None if none were set in this run."""
         if self.bounded and self.slack is None:
-            self.slack = slack_of(&self.upper[0], &self.lower[0], self.rows.n)
+            self.slack = slack_of(&self.row_slack[0], self.rows.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
         return open_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
-                       self.drifts.largest_drift)
+                       self.largest)
 
     cdef void list_nonzeros(self) noexcept nogil:
         """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""
@@ -670,14 +689,12 @@ cdef class CsrSweep:
         """How far each centroid moved since the last assignment, rounded up."""
         cdef Py_ssize_t j, d = self.rows.d
         cdef const double[:, ::1] before = self.centroid_view
-        cdef double outward = (1 + (d + 16) * 2.3e-16) * (1 + 2.4e-7), total
         with nogil:
+            self.largest = self.second = 0.0
             for j in range(self.k):
-                total = square_apart(&centroids[j, 0], &before[j, 0], d)
-                self.drift[j] = <float> (sqrt(total) * outward + (1.2e-38 if total > 0 else 0.0))
-        falling = -np.sort(-np.asarray(self.drift))
-        self.drifts.largest_drift = falling[0]
-        self.drifts.second_drift = falling[1] if self.k > 1 else 0.0
+                self.drift[j] = drift_between(&centroids[j, 0], &before[j, 0], d)
+                self.second = max(self.second, min(self.drift[j], self.largest))
+                self.largest = max(self.largest, self.drift[j])
         return 0
 
     cdef Scratch scratch(self):
@@ -740,7 +757,7 @@ cdef class CsrSweep:
             m = min(<Py_ssize_t> CKM_SPARSE_ROWS, last - first)
             if self.mode == C_FILTER:
                 count = filter_rows(&self.label_view[first], m, &self.drifts,
-                                    &self.upper[first], &self.lower[first], s.rows)
+                                    &self.row_slack[first], &self.upper[first], s.rows)
                 self.settle(first, s.rows, count, s)
             else:
                 count = m
@@ -766,8 +783,9 @@ cdef class CsrSweep:
             row = first + (i if rows == NULL else rows[i])
             self.label_view[row] = s.labels[i]
             if upper != NULL:
-                self.upper[row] = s.upper[i]
-                self.lower[row] = s.lower[i]
+                keep_distances(s.upper[i], s.lower[i], self.drifted[MOVED, s.labels[i]],
+                               self.drifted[LOSS, s.labels[i]], &self.upper[row],
+                               &self.row_slack[row])
 
     cdef int32_t decide(
         self, Py_ssize_t i, Scratch s, float* upper, float* lower
@@ -885,5 +903,4 @@ cdef class CsrSweep:
         it was given for the one before."""
         self.before_view[row] = self.label_view[row]
         if self.bounded:
-            self.upper[row] = float("inf")
-            self.lower[row] = 0
+            self.upper[row], self.row_slack[row] = INFINITY, -INFINITY

@@ -10,19 +10,26 @@ cdef extern from "_tiles/tiles.h" nogil:
     enum:
         CKM_MAX_PANELS
     ctypedef struct ckm_drifts_f32:
-        const float* drift
-        const float* half_gap
-        float largest_drift
-        float second_drift
+        const float* moved
+        const float* others
+        const float* before
+        const float* loss
+        const float* reach
+        int gaps
+        Py_ssize_t k
         int n_panels
         float[CKM_MAX_PANELS] beyond
     ctypedef struct ckm_drifts_f64:
-        const double* drift
-        const double* half_gap
-        double largest_drift
-        double second_drift
+        const double* moved
+        const double* others
+        const double* before
+        const double* loss
+        const double* reach
+        int gaps
+        Py_ssize_t k
         int n_panels
         double[CKM_MAX_PANELS] beyond
+    Py_ssize_t CKM_MOVES_ROOM(Py_ssize_t k) noexcept nogil
     enum:
         CKM_ROUNDED_COLUMNS
         CKM_ROUNDED_LONGEST
@@ -86,10 +93,13 @@ cdef void assign_rows(
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
 
-cdef void distances_of(Py_ssize_t n, real* upper2, real* lower2) noexcept nogil
+cdef void keep_bounds(
+    Py_ssize_t count, const int32_t* rows, const int32_t* labels, const void* drifts,
+    const real* upper2, const real* lower2, real* upper, real* slack,
+) noexcept nogil
 
 cdef Py_ssize_t filter_rows(
-    const int32_t* labels, Py_ssize_t n, const void* drifts, real* upper, real* lower,
+    const int32_t* labels, Py_ssize_t n, const void* drifts, real* slack, const real* upper,
     int32_t* survivors,
 ) noexcept nogil
 
@@ -100,7 +110,8 @@ cdef void own_squares(
 
 cdef Py_ssize_t sort_open_rows(
     Py_ssize_t count, Py_ssize_t d, const int32_t* labels, const void* drifts,
-    const double* squares, real* upper, real* lower, int32_t* const* lists, Py_ssize_t* counts,
+    const double* squares, real* upper, real* slack, real* ends, int32_t* const* lists,
+    Py_ssize_t* counts,
 ) noexcept nogil
 
 cdef Py_ssize_t changed_rows(

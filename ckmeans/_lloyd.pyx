@@ -77,12 +77,18 @@ cdef extern from "_tiles/tiles.h" nogil:
                          double scale, void* packed)
     Py_ssize_t ckm_nearest_rounded(const int32_t* rounded, Py_ssize_t m, const void* packed,
                                    int32_t* labels, int32_t* undecided)
-    void ckm_distances_f32(Py_ssize_t count, float* upper2, float* lower2)
-    void ckm_distances_f64(Py_ssize_t count, double* upper2, double* lower2)
+    void ckm_keep_f32(
+        Py_ssize_t count, const int32_t* rows, const int32_t* labels,
+        const ckm_drifts_f32* drifts, const float* upper2, const float* lower2,
+        float* upper, float* slack)
+    void ckm_keep_f64(
+        Py_ssize_t count, const int32_t* rows, const int32_t* labels,
+        const ckm_drifts_f64* drifts, const double* upper2, const double* lower2,
+        double* upper, double* slack)
     Py_ssize_t ckm_filter_f32(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f32* drifts,
-                              float* upper, float* lower, int32_t* survivors)
+                              float* slack, const float* upper, int32_t* survivors)
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
-                              double* upper, double* lower, int32_t* survivors)
+                              double* slack, const double* upper, int32_t* survivors)
     void ckm_own_squares_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
                              Py_ssize_t count, const int32_t* labels, const double* centroids,
                              double* squares)
@@ -91,11 +97,11 @@ cdef extern from "_tiles/tiles.h" nogil:
                              double* squares)
     Py_ssize_t ckm_sort_open_f32(
         Py_ssize_t count, const int32_t* labels, const ckm_drifts_f32* drifts,
-        const double* squares, double relative, float* upper, float* lower,
+        const double* squares, double relative, float* upper, float* slack, float* ends,
         int32_t* const* lists, Py_ssize_t* counts)
     Py_ssize_t ckm_sort_open_f64(
         Py_ssize_t count, const int32_t* labels, const ckm_drifts_f64* drifts,
-        const double* squares, double relative, double* upper, double* lower,
+        const double* squares, double relative, double* upper, double* slack, double* ends,
         int32_t* const* lists, Py_ssize_t* counts)
     Py_ssize_t ckm_changed(const int32_t* before, const int32_t* after, Py_ssize_t m,
                            int32_t* rows)
@@ -318,24 +324,32 @@ cdef void assign_rows(
         first += ROWS_AT_ONCE
 
 
-cdef void distances_of(Py_ssize_t n, real* upper2, real* lower2) noexcept nogil:
-    """Bounds on squared distances become bounds on distances, in place."""
+cdef void keep_bounds(
+    Py_ssize_t count, const int32_t* rows, const int32_t* labels,     # in   (count,) or NULL, and
+    const void* drifts,
+    const real* upper2, const real* lower2,                           # in   (count,)
+    real* upper, real* slack,                                         # out  (rows,)
+) noexcept nogil:
+    """Bounds on squared distances are kept as the filter reads them, in the places `rows`, or in
+    the first for NULL."""
     if real is float:
-        ckm_distances_f32(n, upper2, lower2)
+        ckm_keep_f32(count, rows, labels, <const ckm_drifts_f32*> drifts, upper2, lower2, upper,
+                     slack)
     else:
-        ckm_distances_f64(n, upper2, lower2)
+        ckm_keep_f64(count, rows, labels, <const ckm_drifts_f64*> drifts, upper2, lower2, upper,
+                     slack)
 
 
 cdef Py_ssize_t filter_rows(
     const int32_t* labels, Py_ssize_t n, const void* drifts,          # in   (n,)
-    real* upper, real* lower,                                         # in/out  (n,)
+    real* slack, const real* upper,                                   # in/out, in   (n,)
     int32_t* survivors,                                               # out  (n,)
 ) noexcept nogil:
-    """Hamerly's test: moves the bounds by the drifts; indices of the rows that may change."""
+    """Hamerly's test: indices of the rows that may change."""
     if real is float:
-        return ckm_filter_f32(labels, n, <const ckm_drifts_f32*> drifts, upper, lower, survivors)
+        return ckm_filter_f32(labels, n, <const ckm_drifts_f32*> drifts, slack, upper, survivors)
     else:
-        return ckm_filter_f64(labels, n, <const ckm_drifts_f64*> drifts, upper, lower, survivors)
+        return ckm_filter_f64(labels, n, <const ckm_drifts_f64*> drifts, slack, upper, survivors)
 
 
 cdef void own_squares(
@@ -354,17 +368,17 @@ cdef void own_squares(
 cdef Py_ssize_t sort_open_rows(
     Py_ssize_t count, Py_ssize_t d, const int32_t* labels, const void* drifts,    # in   (count,)
     const double* squares,                                            # in   (count,) of own_squares
-    real* upper, real* lower,                                         # out, in/out  (count,)
+    real* upper, real* slack, real* ends,                             # in/out, out  (count,)
     int32_t* const* lists, Py_ssize_t* counts,                        # out  a list for each panel
 ) noexcept nogil:
     """The panel that each open row needs (see tiles.h)."""
     cdef double relative = (d + 8) * 2.3e-16
     if real is float:
         return ckm_sort_open_f32(count, labels, <const ckm_drifts_f32*> drifts, squares, relative,
-                                 upper, lower, lists, counts)
+                                 upper, slack, ends, lists, counts)
     else:
         return ckm_sort_open_f64(count, labels, <const ckm_drifts_f64*> drifts, squares, relative,
-                                 upper, lower, lists, counts)
+                                 upper, slack, ends, lists, counts)
 
 
 cdef Py_ssize_t changed_rows(

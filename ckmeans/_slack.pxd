@@ -1,22 +1,61 @@
 # Slack: by how much the bounds of a row lie apart. Moves of the centroids use it up.
 import numpy as np
 
+from libc.math cimport fabs, sqrt
 from libc.stdint cimport int32_t
 
 from ckmeans._lloyd cimport real
 
 cdef enum:
     ROWS_OF_SLACK = 512           # rows that stand for all
+    MOVED = 0                     # rows of what lose() adds to
+    OTHERS
+    BEFORE
+    LOSS
+    N_MOVES                       # that has so many
 
 
-cdef inline slack_of(const real* upper, const real* lower, Py_ssize_t n):
+cdef inline void lose(
+    const double* drift, double largest, double second, Py_ssize_t k, double* moves, Py_ssize_t room
+) noexcept nogil:
+    """Add an iteration's drifts (k,), and the two largest of them, to the moves (N_MOVES, room)
+    that tiles.h describes: rounded up, so that what is added is not less than it was."""
+    cdef Py_ssize_t j
+    cdef double up = 1 + 4.5e-16, other
+    for j in range(k):
+        # Where two share the largest, the second is as large.
+        other = largest if drift[j] < largest else second
+        moves[BEFORE * room + j] = moves[OTHERS * room + j]
+        moves[OTHERS * room + j] = (moves[OTHERS * room + j] + other) * up
+        moves[MOVED * room + j] = (moves[MOVED * room + j] + drift[j]) * up
+        moves[LOSS * room + j] = (moves[LOSS * room + j] + (drift[j] + other) * up) * up
+
+
+cdef inline void keep_distances(
+    double nearest, double other, double moved, double loss, float* upper, float* slack
+) noexcept nogil:
+    """Bounds on a row's distances to its own centroid and to the nearest other one, as the filter
+    reads them: less what that has moved, and with what both have lost."""
+    cdef double least = nearest - moved, most = other - nearest + loss, u = 1.3e-7, u64 = 4.5e-16
+    upper[0] = <float> (least + fabs(least) * u + (nearest + moved) * u64 + 1.2e-38)
+    slack[0] = <float> (most - fabs(most) * u - (nearest + other + loss) * u64 - 1.2e-38)
+
+
+cdef inline void round_up(const double* numbers, Py_ssize_t n, float* out) noexcept nogil:
+    """Distances in float32."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = <float> (numbers[i] * (1 + 2.4e-7) + (1.2e-38 if numbers[i] > 0 else 0.0))
+
+
+cdef inline slack_of(const real* slack, Py_ssize_t n):
     """That of some of n rows, n // m apart: (m,) float64."""
     cdef Py_ssize_t i, m = min(n, <Py_ssize_t> ROWS_OF_SLACK), step = n // m
-    slack = np.empty(m)
-    cdef double[::1] out = slack
+    some = np.empty(m)
+    cdef double[::1] out = some
     for i in range(m):
-        out[i] = lower[i * step] - upper[i * step]
-    return slack
+        out[i] = slack[i * step]
+    return some
 
 
 cdef inline double open_by(
@@ -48,3 +87,11 @@ cdef inline double square_apart(
     for f in range(d // 4 * 4, d):
         sums[0] += (a[f] - b[f]) * (a[f] - b[f])
     return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+cdef inline double drift_between(
+    const double* a, const double* b, Py_ssize_t d
+) noexcept nogil:
+    """The distance from a to b, rounded up."""
+    cdef double drift = sqrt(square_apart(a, b, d)) * (1 + (d + 16) * 2.3e-16)
+    return drift + 2.3e-308 if drift > 0 else 0.0

@@ -1,5 +1,7 @@
 /* Hamerly's filter (2010); a part of kernel.h. */
 
+#define ALL_LANES ((1u << LANES) - 1)
+
 INLINE vec NAME(v_gather)(const real *table, const int32_t *indices)
 {
 #if VECTOR_BYTES == 64 && REAL_BITS == 32
@@ -39,60 +41,132 @@ INLINE ptrdiff_t NAME(append_indices)(int32_t *indices, ptrdiff_t count, int32_t
 #endif
 }
 
-/* Moves LANES bounds; returns the bits of the rows that keep their label. The factor covers the two
- * roundings of a bound, REAL_MIN a result flushed to zero. */
-INLINE unsigned NAME(filter_lanes)(const int32_t *labels, const level_drifts *moved, real *upper,
-                                   real *lower)
+/* A table of up to 2 * LANES numbers in registers: where it has k, by labels; a gather takes 3 times
+ * as long. */
+#define TABLED (VECTOR_BYTES == 64)
+
+INLINE vec NAME(v_look_up)(const real *table, const vec halves[2], const int32_t *labels,
+                           const int tabled)
 {
-    const vec largest = V_SET1(moved->largest_drift), tiny = V_SET1(REAL_MIN);
-    const vec own = NAME(v_gather)(moved->drift, labels),
-              gap = NAME(v_gather)(moved->half_gap, labels);
-    /* The largest drift among the other centroids. Where two share the largest, the second is as
-     * large. */
-    const vec other = V_SELECT_LESS(own, largest, largest, V_SET1(moved->second_drift));
-    const vec u = V_FMA(V_LOAD(upper) + own, V_SET1(1 + 4 * (real)REAL_ROUNDOFF), tiny);
-    const vec l =
-        V_MAX(V_FMA(V_LOAD(lower) - other, V_SET1(1 - 4 * (real)REAL_ROUNDOFF), -tiny), V_SET1(0));
-    V_STORE(upper, u);
-    V_STORE(lower, l);
-    return V_LESS_BITS(u, V_MAX(l, gap));
+#if TABLED && REAL_BITS == 32
+    if (tabled)
+        return (vec)_mm512_permutex2var_ps(halves[0], _mm512_loadu_si512(labels), halves[1]);
+#elif TABLED
+    if (tabled) {
+        const __m256i few = _mm256_loadu_si256((const __m256i *)labels);
+        return (vec)_mm512_permutex2var_pd(halves[0], _mm512_cvtepi32_epi64(few), halves[1]);
+    }
+#endif
+    (void)halves, (void)tabled;
+    return NAME(v_gather)(table, labels);
 }
 
-static ptrdiff_t NAME(filter)(const int32_t *labels, ptrdiff_t m, const level_drifts *moved,
-                              real *upper, real *lower, int32_t *survivors)
+/* A bound on the distance to the own centroid as it is kept, less what that moved; and by how much
+ * one on all others exceeds it, with what both lost, where the two are of a size. The sums of moves
+ * are rounded up by up to 6 roundings where they are real's, so that each counts as it is once with
+ * either sign. */
+INLINE vec NAME(kept_upper)(vec u, vec moved)
 {
-    const unsigned all = (1u << LANES) - 1;
+    const vec some = V_SET1(16 * (real)REAL_ROUNDOFF), tiny = V_SET1(4 * REAL_MIN);
+    return V_FMA(u + moved, some, u - moved + tiny);
+}
+INLINE vec NAME(kept_slack)(vec excess, vec size, vec loss)
+{
+    const vec some = V_SET1(16 * (real)REAL_ROUNDOFF), tiny = V_SET1(4 * REAL_MIN);
+    return V_FNMA(size + loss, some, excess + loss - tiny);
+}
+
+/* The bits of the rows that keep their label. A row nearer to its centroid than half the gap between
+ * that and the nearest other one is by twice the difference farther from all others: with that slack
+ * it is spared to be looked at in the iterations that follow. */
+INLINE unsigned NAME(filter_lanes)(const int32_t *labels, const level_drifts *moves,
+                                   const vec losses[2], real *slack, const real *upper,
+                                   const int tabled)
+{
+    const vec loss = NAME(v_look_up)(moves->loss, losses, labels, tabled), s = V_LOAD(slack);
+    const unsigned keeps = V_LESS_BITS(loss, s);
+    if ((tabled && keeps == ALL_LANES) || !moves->gaps) return keeps;
+    const vec u = V_LOAD(upper), reach = NAME(v_gather)(moves->reach, labels);
+    const vec size = V_MAX(u, V_SET1(0) - u) + V_MAX(reach, V_SET1(0) - reach);
+    const vec anew = NAME(kept_slack)(reach - u + (reach - u), size + size, loss);
+    V_STORE(slack, V_SELECT_LESS(u, reach, V_MAX(anew, s), s));
+    return keeps | V_LESS_BITS(u, reach);
+}
+
+/* Of few centroids, most vectors of rows keep their labels, and are done with after a look at their
+ * slack; of more, what to do with one is hard to foretell, and all is done without a branch. */
+INLINE ptrdiff_t NAME(filter_by)(const int32_t *labels, ptrdiff_t m, const level_drifts *moves,
+                                 real *slack, const real *upper, int32_t *survivors,
+                                 const int tabled)
+{
+    const vec losses[2] = {V_LOAD(moves->loss), V_LOAD(moves->loss + (tabled ? LANES : 0))};
     ptrdiff_t count = 0, i = 0;
     for (; i + LANES <= m; i += LANES) {
-        const unsigned keeps = NAME(filter_lanes)(labels + i, moved, upper + i, lower + i);
-        count = NAME(append_indices)(survivors, count, (int32_t)i, ~keeps & all);
+        const unsigned keeps =
+            NAME(filter_lanes)(labels + i, moves, losses, slack + i, upper + i, tabled);
+        if (!tabled || keeps != ALL_LANES)
+            count = NAME(append_indices)(survivors, count, (int32_t)i, ~keeps & ALL_LANES);
     }
     for (; i < m; i++) {
         int32_t lane_labels[LANES] = {0};
-        real lane_upper[LANES] = {0}, lane_lower[LANES] = {0};
+        real lane_upper[LANES] = {0}, lane_slack[LANES] = {0};
         lane_labels[0] = labels[i];
         lane_upper[0] = upper[i];
-        lane_lower[0] = lower[i];
-        const unsigned keeps = NAME(filter_lanes)(lane_labels, moved, lane_upper, lane_lower);
-        upper[i] = lane_upper[0];
-        lower[i] = lane_lower[0];
+        lane_slack[0] = slack[i];
+        const unsigned keeps =
+            NAME(filter_lanes)(lane_labels, moves, losses, lane_slack, lane_upper, tabled);
+        slack[i] = lane_slack[0];
         if (!(keeps & 1)) survivors[count++] = (int32_t)i;
     }
     return count;
 }
 
-/* Covers the rounding of a root and what its argument's may have been flushed to. */
-static void NAME(distances)(ptrdiff_t count, real *upper2, real *lower2)
+static ptrdiff_t NAME(filter)(const int32_t *labels, ptrdiff_t m, const level_drifts *moves,
+                              real *slack, const real *upper, int32_t *survivors)
 {
-    const real up = 1 + 4 * (real)REAL_ROUNDOFF, down = 1 - 4 * (real)REAL_ROUNDOFF;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        V_STORE(upper2 + i, V_SQRT(V_LOAD(upper2 + i)) * V_SET1(up) + V_SET1(REAL_MIN));
-        V_STORE(lower2 + i, V_SQRT(V_MAX(V_LOAD(lower2 + i), V_SET1(0))) * V_SET1(down));
-    }
-    for (; i < count; i++) {
-        upper2[i] = (real)sqrt((double)upper2[i]) * up + REAL_MIN;
-        lower2[i] = lower2[i] > 0 ? (real)sqrt((double)lower2[i]) * down : 0;
+    if (TABLED && moves->k <= 2 * LANES)
+        return NAME(filter_by)(labels, m, moves, slack, upper, survivors, 1);
+    return NAME(filter_by)(labels, m, moves, slack, upper, survivors, 0);
+}
+
+/* The factors cover the rounding of a root, REAL_MIN what its argument may have been flushed to. */
+INLINE void NAME(keep_squares)(const int32_t *labels, const level_drifts *moves, const real *upper2,
+                               const real *lower2, real *upper, real *slack)
+{
+    const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), down = V_SET1(1 - 4 * (real)REAL_ROUNDOFF);
+    const vec u = V_SQRT(V_LOAD(upper2)) * up + V_SET1(REAL_MIN);
+    const vec l = V_SQRT(V_MAX(V_LOAD(lower2), V_SET1(0))) * down;
+    const vec moved = NAME(v_gather)(moves->moved, labels);
+    const vec loss = NAME(v_gather)(moves->loss, labels);
+    V_STORE(upper, NAME(kept_upper)(u, moved));
+    V_STORE(slack, NAME(kept_slack)(l - u, l + u, loss));
+}
+
+static void NAME(keep)(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
+                       const level_drifts *moves, const real *upper2, const real *lower2,
+                       real *upper, real *slack)
+{
+    int32_t lane_labels[LANES] = {0};
+    real lane_upper[LANES] = {0}, lane_slack[LANES] = {0};
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const ptrdiff_t n = smaller(LANES, count - i);
+        if (n == LANES && !rows) {
+            NAME(keep_squares)(labels + i, moves, upper2 + i, lower2 + i, upper + i, slack + i);
+            continue;
+        }
+        if (n == LANES) {
+            NAME(keep_squares)(labels + i, moves, upper2 + i, lower2 + i, lane_upper, lane_slack);
+        } else {
+            memcpy(lane_labels, labels + i, (size_t)n * sizeof *labels);
+            memcpy(lane_upper, upper2 + i, (size_t)n * sizeof *upper2);
+            memcpy(lane_slack, lower2 + i, (size_t)n * sizeof *lower2);
+            NAME(keep_squares)(lane_labels, moves, lane_upper, lane_slack, lane_upper, lane_slack);
+        }
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const ptrdiff_t row = rows ? rows[i + j] : i + j;
+            upper[row] = lane_upper[j];
+            slack[row] = lane_slack[j];
+        }
     }
 }
 
@@ -129,34 +203,41 @@ static void NAME(own_squares)(const real *X, ptrdiff_t step, ptrdiff_t d, const 
 }
 
 /* Sorts rows by the panel that holds every centroid which can matter to them. A centroid outside
- * has not moved farther than `beyond`, hence is no nearer than the lower bound before the moves
- * less that. A lower bound of 0 may have been cut off there, and says nothing. */
+ * has not moved farther than `beyond`, hence is no nearer than the bound on the others before the
+ * moves less that. Upper bound and slack add up to that bound; each has been rounded, by up to 18
+ * roundings of the bounds that it is made of. */
 static ptrdiff_t NAME(sort_open)(ptrdiff_t count, const int32_t *labels,
-                                 const level_drifts *moved, const double *squares, double relative,
-                                 real *upper, real *lower, int32_t *const *lists,
+                                 const level_drifts *moves, const double *squares, double relative,
+                                 real *upper, real *slack, real *ends, int32_t *const *lists,
                                  ptrdiff_t *counts)
 {
-    const unsigned all = (1u << LANES) - 1;
-    const int last = moved->n_panels - 1;
-    const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), down = V_SET1(1 - 4 * (real)REAL_ROUNDOFF);
-    const vec largest = V_SET1(moved->largest_drift), tiny = V_SET1(REAL_MIN);
+    const unsigned all = ALL_LANES;
+    const int last = moves->n_panels - 1;
+    const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), tiny = V_SET1(REAL_MIN), zero = V_SET1(0);
+    const vec some = V_SET1(64 * (real)REAL_ROUNDOFF), few = V_SET1(16 * REAL_MIN);
     ptrdiff_t kept = 0;
     /* REAL_MIN covers what a square loses below it. */
-    for (ptrdiff_t i = 0; i < count; i++) upper[i] = (real)(squares[i] * (1 + relative) + REAL_MIN);
+    for (ptrdiff_t i = 0; i < count; i++) ends[i] = (real)(squares[i] * (1 + relative) + REAL_MIN);
     for (ptrdiff_t i = 0; i < count; i += LANES) {
         /* The arrays have room for a whole vector; what lies behind `count` holds old labels. */
         const unsigned within = i + LANES <= count ? all : (1u << (count - i)) - 1;
-        const vec own = NAME(v_gather)(moved->drift, labels + i),
-                  gap = NAME(v_gather)(moved->half_gap, labels + i), l = V_LOAD(lower + i);
-        const vec other = V_SELECT_LESS(own, largest, largest, V_SET1(moved->second_drift));
-        const vec u = V_FMA(V_SQRT(V_LOAD(upper + i)), up, tiny), before = (l + other) * down;
-        const vec slack = V_SELECT_LESS(V_SET1(0), l, before - u, V_SET1(-REAL_MAX));
-        unsigned open = ~V_LESS_BITS(u, V_MAX(l, gap)) & within;
-        V_STORE(upper + i, u);
-        V_STORE(lower + i, before);
+        const vec loss = NAME(v_gather)(moves->loss, labels + i),
+                  reach = NAME(v_gather)(moves->reach, labels + i),
+                  others = NAME(v_gather)(moves->others, labels + i),
+                  before = NAME(v_gather)(moves->before, labels + i);
+        const vec old = V_LOAD(upper + i), open_by = V_LOAD(slack + i);
+        const vec error = V_FMA(V_MAX(old, zero - old) + V_MAX(open_by, zero - open_by) + loss,
+                                some, few);
+        const vec u = V_FMA(V_SQRT(V_LOAD(ends + i)), up, tiny);
+        const vec end = open_by + old - error, l = V_MAX(end - others, zero);
+        const vec kept_u = NAME(kept_upper)(u, NAME(v_gather)(moves->moved, labels + i));
+        unsigned open = ~(V_LESS_BITS(u, l) | V_LESS_BITS(kept_u, reach)) & within;
+        V_STORE(upper + i, kept_u);
+        V_STORE(slack + i, NAME(kept_slack)(l - u, l + u, loss));
+        V_STORE(ends + i, end - before);
         kept += popcount(within) - popcount(open);
         for (int panel = 0; panel < last; panel++) {
-            const unsigned fits = V_LESS_BITS(V_SET1(moved->beyond[panel]), slack);
+            const unsigned fits = V_LESS_BITS(V_SET1(moves->beyond[panel]), end - before - u);
             counts[panel] =
                 NAME(append_indices)(lists[panel], counts[panel], (int32_t)i, open & fits);
             open &= ~fits;

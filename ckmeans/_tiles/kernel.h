@@ -626,7 +626,7 @@ static const level_table NAME(level) = {
     NAME(takes_lists),
     NAME(nearest),
     NAME(filter),
-    NAME(distances),
+    NAME(keep),
     NAME(own_squares),
     NAME(sort_open),
     NAME(read),

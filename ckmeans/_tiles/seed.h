@@ -17,7 +17,6 @@
 #define PAIR (2 * LANES)
 #define WIDE_ROWS 8
 #define WIDE_VECTORS (LANES < CKM_MOST_CANDIDATES ? CKM_MOST_CANDIDATES / LANES : 1)
-#define ALL_LANES ((1u << LANES) - 1)
 
 #if REAL_BITS == 64
 

@@ -61,13 +61,14 @@ static int fast_integers = 0;
                              const void *, const ckm_rest *, int32_t *, real *, real *, real *,    \
                              int32_t *);                                                           \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
-                            real *, int32_t *);                                                    \
-        void (*distances)(ptrdiff_t, real *, real *);                                              \
+                            const real *, int32_t *);                                              \
+        void (*keep)(ptrdiff_t, const int32_t *, const int32_t *, const ckm_drifts_##suffix *,     \
+                     const real *, const real *, real *, real *);                                  \
         void (*own_squares)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,        \
                             const int32_t *, const double *, double *);                            \
         ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
-                               const double *, double, real *, real *, int32_t *const *,           \
-                               ptrdiff_t *);                                                       \
+                               const double *, double, real *, real *, real *,                     \
+                               int32_t *const *, ptrdiff_t *);                                     \
         void (*read)(const ckm_source *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,         \
                      real *);                                                                      \
         double (*largest)(const char *elements, ptrdiff_t n);                                      \
@@ -377,19 +378,21 @@ static void restore_mode(float_mode before) { (void)before; }
         return count;                                                                              \
     }                                                                                              \
     ptrdiff_t ckm_filter_##suffix(const int32_t *labels, ptrdiff_t m,                              \
-                                  const ckm_drifts_##suffix *drifts, real *upper, real *lower,     \
-                                  int32_t *survivors)                                              \
+                                  const ckm_drifts_##suffix *drifts, real *slack,                  \
+                                  const real *upper, int32_t *survivors)                           \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
         const ptrdiff_t count =                                                                    \
-            chosen->suffix->filter(labels, m, drifts, upper, lower, survivors);                    \
+            chosen->suffix->filter(labels, m, drifts, slack, upper, survivors);                    \
         restore_mode(before);                                                                      \
         return count;                                                                              \
     }                                                                                              \
-    void ckm_distances_##suffix(ptrdiff_t count, real *upper2, real *lower2)                       \
+    void ckm_keep_##suffix(ptrdiff_t count, const int32_t *rows, const int32_t *labels,            \
+                           const ckm_drifts_##suffix *drifts, const real *upper2,                  \
+                           const real *lower2, real *upper, real *slack)                           \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        chosen->suffix->distances(count, upper2, lower2);                                          \
+        chosen->suffix->keep(count, rows, labels, drifts, upper2, lower2, upper, slack);           \
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_own_squares_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, \
@@ -402,12 +405,12 @@ static void restore_mode(float_mode before) { (void)before; }
     }                                                                                              \
     ptrdiff_t ckm_sort_open_##suffix(ptrdiff_t count, const int32_t *labels,                       \
                                      const ckm_drifts_##suffix *drifts, const double *squares,     \
-                                     double relative, real *upper, real *lower,                    \
+                                     double relative, real *upper, real *slack, real *ends,        \
                                      int32_t *const *lists, ptrdiff_t *counts)                     \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
-        const ptrdiff_t n_open = chosen->suffix->sort_open(count, labels, drifts, squares,         \
-                                                           relative, upper, lower, lists, counts); \
+        const ptrdiff_t n_open = chosen->suffix->sort_open(                                        \
+            count, labels, drifts, squares, relative, upper, slack, ends, lists, counts);          \
         restore_mode(before);                                                                      \
         return n_open;                                                                             \
     }                                                                                              \

@@ -89,36 +89,53 @@ ptrdiff_t ckm_nearest_rounded(const int32_t *rounded, ptrdiff_t m, const void *p
 
 #define CKM_MAX_PANELS 6
 
-/* How far the centroids moved, for the filter. */
+/* How far k centroids moved since bounds were set for all rows, for the filter. Between two
+ * iterations each sum grows by at least what it stands for; it is k long and has room for
+ * CKM_MOVES_ROOM(k). Bounds are kept as what they were then, whenever they were set: `upper`, on the
+ * distance to the own centroid, less what that has moved; and `slack`, by which the bound on all
+ * others exceeds it, with what both have lost. So a row is left alone, and its bounds are not even
+ * written, while its slack exceeds the loss of its centroid. */
+#define CKM_MOVES_ROOM(k) (((k) + 31) / 32 * 32)
 typedef struct {
-    const float *drift;    /* (k,) at least the distance each centroid moved */
-    const float *half_gap; /* (k,) at most half the distance to the nearest other centroid */
-    float largest_drift;   /* the two largest of them, equal if they tie */
-    float second_drift;
+    const float *moved;    /* the distances that each centroid moved */
+    const float *others;   /* the largest among those of the others */
+    const float *before;   /* the same before the last moves */
+    const float *loss;     /* moved and others, together */
+    const float *reach;    /* at most half the distance to the nearest other centroid, less moved: rows
+                              of a smaller upper bound are nearest to their own */
+    int gaps;              /* whether any of these distances is known */
+    ptrdiff_t k;
     int n_panels;                 /* panels of centroids, each larger, that moved farthest */
     float beyond[CKM_MAX_PANELS]; /* more than any centroid outside of a panel moved */
 } ckm_drifts_f32;
 
 typedef struct {
-    const double *drift;
-    const double *half_gap;
-    double largest_drift;
-    double second_drift;
+    const double *moved;
+    const double *others;
+    const double *before;
+    const double *loss;
+    const double *reach;
+    int gaps;
+    ptrdiff_t k;
     int n_panels;
     double beyond[CKM_MAX_PANELS];
 } ckm_drifts_f64;
 
-/* Hamerly's test. Moves the bounds (distances, not squared) of m rows by the drifts, rounding
- * outward, and writes the indices of the rows whose label may have changed. Returns how many.
- *   labels (m,) in; upper, lower (m,) in/out; survivors (m,) out */
+/* Hamerly's test. Writes the indices of the rows whose label may have changed; returns how many.
+ *   labels, upper (m,) in; slack (m,) in/out; survivors (m,) out */
 ptrdiff_t ckm_filter_f32(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f32 *drifts,
-                         float *upper, float *lower, int32_t *survivors);
+                         float *slack, const float *upper, int32_t *survivors);
 ptrdiff_t ckm_filter_f64(const int32_t *labels, ptrdiff_t m, const ckm_drifts_f64 *drifts,
-                         double *upper, double *lower, int32_t *survivors);
+                         double *slack, const double *upper, int32_t *survivors);
 
-/* Bounds on `count` squared distances become bounds on the distances, rounded outward, in place. */
-void ckm_distances_f32(ptrdiff_t count, float *upper2, float *lower2);
-void ckm_distances_f64(ptrdiff_t count, double *upper2, double *lower2);
+/* Bounds on `count` squared distances, (count,), are kept: rounded outward, in the places `rows` of
+ * upper and slack, or in the first for NULL, where they may come from as well. */
+void ckm_keep_f32(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
+                  const ckm_drifts_f32 *drifts, const float *upper2, const float *lower2,
+                  float *upper, float *slack);
+void ckm_keep_f64(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
+                  const ckm_drifts_f64 *drifts, const double *upper2, const double *lower2,
+                  double *upper, double *slack);
 
 /* The squared distances of the rows X[rows[i]], `step` reals apart, or X[i] where rows is NULL, to
  * the centroids of their labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out.
@@ -133,15 +150,16 @@ void ckm_own_squares_f64(const double *X, ptrdiff_t step, ptrdiff_t d, const int
 /* What the filter left open, looked at again with the squares of own_squares (within a relative
  * error of `relative`): rows that may still change go to the list of the first panel that holds
  * every centroid which can be nearer; returns how many there are.
- *   labels (count,) in; upper (count,) out; lower (count,) in: after the filter, out: before its
- *   moves; lists and counts (n_panels,): places in 0..count-1, appended
+ *   labels (count,) in; upper, slack (count,) in/out, as they are kept; ends (count,) out: at most
+ *   the distance to any other centroid before the last moves; lists and counts (n_panels,): places
+ *   in 0..count-1, appended
  * The arrays of `count` and the lists have room for a vector more, and labels are valid there. */
 ptrdiff_t ckm_sort_open_f32(ptrdiff_t count, const int32_t *labels, const ckm_drifts_f32 *drifts,
-                            const double *squares, double relative, float *upper, float *lower,
-                            int32_t *const *lists, ptrdiff_t *counts);
+                            const double *squares, double relative, float *upper, float *slack,
+                            float *ends, int32_t *const *lists, ptrdiff_t *counts);
 ptrdiff_t ckm_sort_open_f64(ptrdiff_t count, const int32_t *labels, const ckm_drifts_f64 *drifts,
-                            const double *squares, double relative, double *upper, double *lower,
-                            int32_t *const *lists, ptrdiff_t *counts);
+                            const double *squares, double relative, double *upper, double *slack,
+                            double *ends, int32_t *const *lists, ptrdiff_t *counts);
 
 /* Indices of the m labels that differ, ascending; returns how many. rows (m + 16,) out */
 ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, int32_t *rows);
