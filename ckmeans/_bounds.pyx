@@ -23,10 +23,10 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MAX_PANELS, CKM_MOVES_ROOM, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows, ckm_drifts_f32,
-    ckm_drifts_f64, ckm_rest, decide_row, filter_rows, keep_bounds, move_rows, nearest_rounded,
-    nearest_rows, own_squares, pack_centroids, pack_rounded, packed_size, read_rows, real,
-    round_rows, rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
+    CKM_MAX_PANELS, CKM_MOVES_ROOM, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows,
+    ckm_drifts_f32, ckm_drifts_f64, ckm_rest, decide_row, filter_rows, keep_rows, move_rows,
+    nearest_rounded, nearest_rows, own_squares, pack_centroids, pack_rounded, packed_size,
+    read_rows, real, round_rows, rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
@@ -55,6 +55,7 @@ cdef enum:
     ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
     SAMPLED = 1024                # rows by which the scale of integers is chosen
+    ASKED = 4                     # assignments between questions whether bounds still pay
 
 cdef int FLOAT64 = np.dtype(np.float64).num
 
@@ -192,7 +193,7 @@ cdef inline void keep(
     const real* upper2, const real* lower2
 ) noexcept nogil:
     """Keep the bounds of rows first + rows[i], or first + i for NULL, by their squares."""
-    keep_bounds(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2,
+    keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2,
                 <real*> p.upper + first, <real*> p.slack + first)
 
 
@@ -619,12 +620,16 @@ cdef class Sweep:
     cdef float[:, ::1] moves32        # the same
     cdef double[::1] residues, gap
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
+    cdef int32_t[::1] slack_labels    # and their labels then
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef double farthest, next_farthest    # of the moves
+    cdef int n_filters                # assignments since the bounds were set
     cdef double* total                # (k, d + 2) the totals
     cdef double* partial              # (n_segments, k, d + 2) what moves between them
-    cdef Py_ssize_t* counts           # (n_segments, 2) rows changed, comparisons
-    cdef unsigned char* touched       # (n_segments, k) whether there is any
+    # Of each segment, rows changed and comparisons, and (k,) whether anything moves: `record` bytes
+    # apart, since threads that write to the same line wait for each other.
+    cdef char* records
+    cdef Py_ssize_t record
     cdef char* panels
 
     def __init__(
@@ -740,8 +745,8 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t clusters = self.n_segments * k
         self.partial = <double*> next_piece(&at, clusters * (p.d + 2) * sizeof(double))
-        self.touched = <unsigned char*> next_piece(&at, clusters)
-        self.counts = <Py_ssize_t*> next_piece(&at, 2 * self.n_segments * sizeof(Py_ssize_t))
+        self.record = (2 * sizeof(Py_ssize_t) + k + LINE - 1) // LINE * LINE
+        self.records = <char*> next_piece(&at, self.n_segments * self.record)
         # The smaller panels hold less than all centroids together.
         self.panels = <char*> next_piece(&at, (
             2 * packed_size(k, p.d, self.single)
@@ -792,7 +797,10 @@ cdef class Sweep:
             self.rounded = False
         if mode == C_FILTER and (
                 self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
-            self.expected_share(centroids)
+            if k < SORT_FROM_K:
+                self.measure_moves(centroids)
+            else:
+                self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
         if mode >= C_BOUND and self.gap is None:
@@ -810,6 +818,7 @@ cdef class Sweep:
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.at, self.expected, self.bounded = centroids, None, mode >= C_BOUND
+        self.n_filters = self.n_filters + 1 if mode == C_FILTER else 0
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
             self.moves[:] = 0.0
@@ -833,16 +842,16 @@ cdef class Sweep:
         cdef const double* drift
         if self.bounded and self.slack is None:
             if self.single:
-                self.slack = slack_of(<float*> p.slack, p.n)
+                self.slack, self.slack_labels = slack_of(<float*> p.slack, p.labels, p.n)
             else:
-                self.slack = slack_of(<double*> p.slack, p.n)
+                self.slack, self.slack_labels = slack_of(<double*> p.slack, p.labels, p.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
         drift = &self.drift[0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
-        opened = open_by(self.slack, p.labels, p.n, drift, self.farthest)
+        opened = open_by(self.slack, self.slack_labels, drift, self.farthest)
         share = opened * whole / k
         self.largest_panel = <Py_ssize_t> (opened * whole) - p.sort_cost
         if not self.sorts():
@@ -853,7 +862,7 @@ cdef class Sweep:
             size = k >> panel
             if size <= self.largest_panel:
                 opened = open_by(
-                    self.slack, p.labels, p.n, drift, self.drift[self.order[size]])
+                    self.slack, self.slack_labels, drift, self.drift[self.order[size]])
                 share = min(share, (p.sort_cost + (1 - opened) * size + opened * k) / k)
         return share
 
@@ -1042,8 +1051,8 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef double* totals = self.partial + segment * p.k * (p.d + 2)
         cdef double* residues = NULL
-        cdef unsigned char* touched = self.touched + segment * p.k
-        cdef Py_ssize_t* counts = self.counts + 2 * segment
+        cdef Py_ssize_t* counts = self.counts_of(segment)
+        cdef unsigned char* touched = <unsigned char*> (counts + 2)
         if self.measured:
             residues = &self.residues[segment * p.k * (p.d + 2)]
         if self.single:
@@ -1051,6 +1060,9 @@ cdef class Sweep:
         else:
             sweep_rows(p, first, last, w, totals, residues, touched, counts, counts + 1,
                        <double> 0)
+
+    cdef Py_ssize_t* counts_of(self, Py_ssize_t segment) noexcept nogil:
+        return <Py_ssize_t*> (self.records + segment * self.record)
 
     cdef Scratch scratch(self):
         found = spare(self.scratches)
@@ -1095,17 +1107,26 @@ cdef class Sweep:
     cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j, s, width = p.d + 2, changed = 0
+        cdef Py_ssize_t* counts
+        cdef unsigned char* touched
         if p.anew:
             memset(self.total, 0, p.k * width * sizeof(double))
         for s in range(self.n_segments):
-            changed += self.counts[2 * s]
-            comparisons[0] += self.counts[2 * s + 1]
-            self.counts[2 * s] = self.counts[2 * s + 1] = 0
-            for j in range(p.k):
-                if self.touched[s * p.k + j]:
-                    self.touched[s * p.k + j] = 0
+            counts = self.counts_of(s)
+            touched = <unsigned char*> (counts + 2)
+            changed += counts[0]
+            comparisons[0] += counts[1]
+            counts[0] = counts[1] = 0
+            j = 0
+            while j < p.k:
+                if j + 8 <= p.k and (<int64_t*> (touched + j))[0] == 0:
+                    j += 8    # most, once few rows change
+                    continue
+                if touched[j]:
+                    touched[j] = 0
                     empty_into(self.partial + (s * p.k + j) * width, width,
                                self.total + j * width)
+                j += 1
         return changed
 
     def go_on(
@@ -1156,6 +1177,8 @@ cdef class Sweep:
         self, int mode, const double[:, ::1] centroids, bint unsettled, double limit
     ) except -1:
         """Whether the next assignment is to have the mode, too."""
+        if mode == C_FILTER and self.n_filters % ASKED and self.plan.k < SORT_FROM_K:
+            return True
         share = self.expected_share(centroids)
         if share is None:
             return unsettled

@@ -19,10 +19,10 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MOVES_ROOM, CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32, ckm_moves,
-    filter_rows, list_by_column, sparse_error, sparse_measure, sparse_move, sparse_multiples,
-    sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size, sparse_scores,
-    sparse_shared, sparse_squares,
+    CKM_MOVES_ROOM, CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32,
+    ckm_moves, filter_rows, list_by_column, sparse_error, sparse_measure, sparse_move,
+    sparse_multiples, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
+    sparse_scores, sparse_shared, sparse_squares,
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport (
@@ -574,6 +574,7 @@ cdef class CsrSweep:
     cdef const double[:, ::1] centroid_view    # which are these
     cdef const double[:, ::1] expected    # those that moves are measured to, before that
     cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
+    cdef int32_t[::1] slack_labels    # and their labels then
     cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
     cdef bint weighted, keeps_bounds
@@ -664,13 +665,13 @@ cdef class CsrSweep:
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
         these centroids; None if none were set in this run."""
         if self.bounded and self.slack is None:
-            self.slack = slack_of(&self.row_slack[0], self.rows.n)
+            self.slack, self.slack_labels = slack_of(
+                &self.row_slack[0], &self.label_view[0], self.rows.n)
         if self.slack is None:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
-        return open_by(self.slack, &self.label_view[0], self.rows.n, &self.drift[0],
-                       self.largest)
+        return open_by(self.slack, self.slack_labels, &self.drift[0], self.largest)
 
     cdef void list_nonzeros(self) noexcept nogil:
         """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""

@@ -231,10 +231,11 @@ class Problem:
         if self.prune is None and not self._is_small(k):
             unsettled, limit = n * self._settled(k), self._most_share(k)
         guests = min(self.n_threads if products >= PARALLEL else 1, self.sweep.n_segments) - 1
+        comparisons, most_comparisons = round(self.share * n * k), int((1 + MOST_UNDECIDED) * n * k)
         centroids, steps, self.changed, comparisons = self.sweep.go_on(
-            centroids, self.changed, round(self.share * n * k), self.mode, most, least_shift,
-            self.rows.d <= GAPS_TO, unsettled, limit, int((1 + MOST_UNDECIDED) * n * k), self.company,
-            guests, self._is_long(n),
+            centroids, self.changed, comparisons, self.mode, most, least_shift,
+            self.rows.d <= GAPS_TO, unsettled, limit, most_comparisons, self.company, guests,
+            self._is_long(n),
         )  # fmt: skip
         self._learn(comparisons)
         return centroids, steps

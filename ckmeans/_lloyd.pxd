@@ -93,7 +93,7 @@ cdef void assign_rows(
     int32_t* labels, real* upper2, real* lower2,
 ) noexcept nogil
 
-cdef void keep_bounds(
+cdef void keep_rows(
     Py_ssize_t count, const int32_t* rows, const int32_t* labels, const void* drifts,
     const real* upper2, const real* lower2, real* upper, real* slack,
 ) noexcept nogil

@@ -324,7 +324,7 @@ cdef void assign_rows(
         first += ROWS_AT_ONCE
 
 
-cdef void keep_bounds(
+cdef void keep_rows(
     Py_ssize_t count, const int32_t* rows, const int32_t* labels,     # in   (count,) or NULL, and
     const void* drifts,
     const real* upper2, const real* lower2,                           # in   (count,)

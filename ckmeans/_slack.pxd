@@ -48,29 +48,32 @@ cdef inline void round_up(const double* numbers, Py_ssize_t n, float* out) noexc
         out[i] = <float> (numbers[i] * (1 + 2.4e-7) + (1.2e-38 if numbers[i] > 0 else 0.0))
 
 
-cdef inline slack_of(const real* slack, Py_ssize_t n):
-    """That of some of n rows, n // m apart: (m,) float64."""
+cdef inline slack_of(const real* slack, const int32_t* labels, Py_ssize_t n):
+    """That of some of n rows, n // m apart, and their labels: (m,) float64 and int32."""
     cdef Py_ssize_t i, m = min(n, <Py_ssize_t> ROWS_OF_SLACK), step = n // m
-    some = np.empty(m)
+    some, theirs = np.empty(m), np.empty(m, np.int32)
     cdef double[::1] out = some
+    cdef int32_t[::1] label = theirs
     for i in range(m):
-        out[i] = slack[i * step]
-    return some
+        out[i], label[i] = max(<double> slack[i * step], 0.0), labels[i * step]
+    return some, theirs
 
 
 cdef inline double open_by(
-    const double[::1] slack, const int32_t* labels, Py_ssize_t n, const real* drift, double other,
+    const double[::1] slack, const int32_t[::1] labels, const double* drift, double other,
 ) noexcept nogil:
     """The share of the rows that an iteration opens, if in each their own centroid drifts, unless
     NULL, and the others do by `other` at most: a row is open every 1 + floor(slack / loss)."""
-    cdef Py_ssize_t i, m = slack.shape[0], step = n // m
-    cdef double total = 0.0, lost
+    cdef Py_ssize_t i, m = slack.shape[0]
+    cdef const double* some = &slack[0]
+    cdef double total = 0.0
+    cdef double[ROWS_OF_SLACK] shares
     for i in range(m):
-        lost = other
-        if drift != NULL:
-            lost += drift[labels[i * step]]
-        if lost > 0:
-            total += 1.0 / (1.0 + <Py_ssize_t> min(max(slack[i], 0.0) / lost, 1e9))
+        shares[i] = max(other + (drift[labels[i]] if drift != NULL else 0.0), 1e-300)
+    for i in range(m):
+        shares[i] = 1.0 / (1.0 + <int32_t> min(some[i] / shares[i], 1e9))
+    for i in range(m):
+        total += shares[i]
     return total / m
 
 

@@ -41,8 +41,7 @@ INLINE ptrdiff_t NAME(append_indices)(int32_t *indices, ptrdiff_t count, int32_t
 #endif
 }
 
-/* A table of up to 2 * LANES numbers in registers: where it has k, by labels; a gather takes 3 times
- * as long. */
+/* Numbers of a table by labels; of one of up to 2 * LANES, if `tabled`, in registers. */
 #define TABLED (VECTOR_BYTES == 64)
 
 INLINE vec NAME(v_look_up)(const real *table, const vec halves[2], const int32_t *labels,
@@ -76,9 +75,9 @@ INLINE vec NAME(kept_slack)(vec excess, vec size, vec loss)
     return V_FNMA(size + loss, some, excess + loss - tiny);
 }
 
-/* The bits of the rows that keep their label. A row nearer to its centroid than half the gap between
- * that and the nearest other one is by twice the difference farther from all others: with that slack
- * it is spared to be looked at in the iterations that follow. */
+/* The bits of the rows that keep their label. A row nearer to its centroid than half the gap
+ * between that and the nearest other one is farther from all others by twice the difference: with
+ * that as slack, the iterations that follow need not look at its bounds again. */
 INLINE unsigned NAME(filter_lanes)(const int32_t *labels, const level_drifts *moves,
                                    const vec losses[2], real *slack, const real *upper,
                                    const int tabled)
