@@ -31,12 +31,13 @@ from ckmeans._lloyd cimport (
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._slack cimport (
-    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, drift_between, lose, open_by, round_up, slack_of,
+    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, blur_of, drift_between, lose, open_by, round_up, slack_of,
     square_apart,
 )
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
-    Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, dismiss_all, heed_signals, load, next_of, open_pass, spare, take_segment,
+    wait_for_all,
 )
 
 GIVEN, PLAIN, SCREENED, BOUND, FILTER = C_GIVEN, C_PLAIN, C_SCREENED, C_BOUND, C_FILTER
@@ -193,8 +194,9 @@ cdef inline void keep(
     const real* upper2, const real* lower2
 ) noexcept nogil:
     """Keep the bounds of rows first + rows[i], or first + i for NULL, by their squares."""
-    keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2,
-                <real*> p.upper + first, <real*> p.slack + first)
+    cdef real* upper = <real*> p.upper + first
+    cdef real* slack = <real*> p.slack + first
+    keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2, upper, slack)
 
 
 cdef void settle_full(
@@ -624,6 +626,7 @@ cdef class Sweep:
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef double farthest, next_farthest    # of the moves
     cdef int n_filters                # assignments since the bounds were set
+    cdef double blur                  # what rounding may have taken of a slack since then
     cdef double* total                # (k, d + 2) the totals
     cdef double* partial              # (n_segments, k, d + 2) what moves between them
     # Of each segment, rows changed and comparisons, and (k,) whether anything moves: `record` bytes
@@ -756,7 +759,7 @@ cdef class Sweep:
     cdef int expect_moves(self) except -1:
         """What is to be known of the moves of centroids, once there are bounds."""
         cdef Plan* p = &self.plan
-        self.order, self.rank = np.zeros((2, p.k), np.int32)
+        self.order, self.rank = np.arange(p.k, dtype=np.int32), np.empty(p.k, np.int32)
         self.drift, self.gap = np.zeros((2, p.k))
         self.moves = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)))
         self.moves32 = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)), np.float32)
@@ -823,6 +826,7 @@ cdef class Sweep:
             self.slack = None    # that of these bounds is to come
             self.moves[:] = 0.0
             self.moves32[:] = 0.0
+            self.blur = 0.0
 
     cpdef expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
@@ -838,7 +842,7 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
         cdef int panel
-        cdef double whole, opened, share
+        cdef double whole, opened, share, blur = self.blur if self.bounded else 0.0
         cdef const double* drift
         if self.bounded and self.slack is None:
             if self.single:
@@ -851,7 +855,7 @@ cdef class Sweep:
         self.expected = centroids
         drift = &self.drift[0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
-        opened = open_by(self.slack, self.slack_labels, drift, self.farthest)
+        opened = open_by(self.slack, self.slack_labels, drift, self.farthest, blur)
         share = opened * whole / k
         self.largest_panel = <Py_ssize_t> (opened * whole) - p.sort_cost
         if not self.sorts():
@@ -862,7 +866,7 @@ cdef class Sweep:
             size = k >> panel
             if size <= self.largest_panel:
                 opened = open_by(
-                    self.slack, self.slack_labels, drift, self.drift[self.order[size]])
+                    self.slack, self.slack_labels, drift, self.drift[self.order[size]], blur)
                 share = min(share, (p.sort_cost + (1 - opened) * size + opened * k) / k)
         return share
 
@@ -935,27 +939,37 @@ cdef class Sweep:
             self.farthest = max(self.farthest, drift[j])
         return 0
 
-    cdef int sort_moves(self) except -1:
-        """The centroids by falling moves."""
-        cdef Py_ssize_t j
-        cdef int32_t[::1] falling = np.argsort(
-            -np.asarray(self.drift), kind="stable").astype(np.int32)
-        self.order[:] = falling
-        for j in range(self.plan.k):
-            self.rank[falling[j]] = <int32_t> j
-        return 0
+    cdef void sort_moves(self) noexcept nogil:
+        """The centroids by falling moves, from the order before (Shell 1959)."""
+        cdef Py_ssize_t k = self.plan.k, i, j, gap = 1
+        cdef const double* drift = &self.drift[0]
+        cdef int32_t* order = &self.order[0]
+        cdef int32_t centroid
+        while gap < k // 3:
+            gap = 3 * gap + 1
+        while gap > 0:
+            for i in range(gap, k):
+                j, centroid = i, order[i]
+                while j >= gap and drift[order[j - gap]] < drift[centroid]:
+                    order[j] = order[j - gap]
+                    j -= gap
+                order[j] = centroid
+            gap //= 3
+        for j in range(k):
+            self.rank[order[j]] = <int32_t> j
 
     cdef int measure_limits(self, const double[:, ::1] centroids, bint measure_gaps) except -1:
         """What the filter is told of the moves, and of each centroid's distance to the nearest
-        other, halved and rounded down."""
+        other, halved, less what it moved, and rounded down."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, j
         cdef Py_ssize_t room = self.moves.shape[1]
         cdef bint gaps = False
-        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38, moved, reach
+        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38, moved, reach, loss
         if measure_gaps:
             self.measure_gaps(centroids)
-        lose(&self.drift[0], self.farthest, self.next_farthest, k, &self.moves[0, 0], room)
+        loss = lose(&self.drift[0], self.farthest, self.next_farthest, k, &self.moves[0, 0], room)
+        self.blur = blur_of(loss, self.single)
         round_up(&self.moves[0, 0], N_MOVES * room, &self.moves32[0, 0])
         for j in range(k):
             if not measure_gaps:
@@ -1018,7 +1032,7 @@ cdef class Sweep:
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""
-        store(&self.one.dismissed, ended)
+        dismiss_all(&self.one, ended)
 
     cdef int do_segments(self, Work* w, bint attentive) except -1 nogil:
         cdef Py_ssize_t first, last, segment = take_segment(&self.one)
@@ -1106,7 +1120,7 @@ cdef class Sweep:
 
     cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, s, width = p.d + 2, changed = 0
+        cdef Py_ssize_t j, s, first, width = p.d + 2, changed = 0
         cdef Py_ssize_t* counts
         cdef unsigned char* touched
         if p.anew:
@@ -1122,11 +1136,13 @@ cdef class Sweep:
                 if j + 8 <= p.k and (<int64_t*> (touched + j))[0] == 0:
                     j += 8    # most, once few rows change
                     continue
-                if touched[j]:
+                first = j
+                while j < p.k and touched[j]:
                     touched[j] = 0
-                    empty_into(self.partial + (s * p.k + j) * width, width,
-                               self.total + j * width)
-                j += 1
+                    j += 1
+                empty_into(self.partial + (s * p.k + first) * width, (j - first) * width,
+                           self.total + first * width)
+                j += j == first
         return changed
 
     def go_on(

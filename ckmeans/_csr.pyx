@@ -26,11 +26,12 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport (
-    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, drift_between, keep_distances, lose, open_by, round_up,
-    slack_of,
+    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, blur_of, drift_between, keep_distances, lose, open_by,
+    round_up, slack_of,
 )
 from ckmeans._threads cimport (
-    Pass, comes, heed_signals, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, dismiss_all, heed_signals, load, next_of, open_pass, spare, take_segment,
+    wait_for_all,
 )
 
 # How Csr.look() finds a row: with a value that cannot be, with a column that is not there, or with
@@ -589,6 +590,7 @@ cdef class CsrSweep:
     cdef float[::1] upper, row_slack
     cdef double[::1] drift            # of each centroid in this iteration
     cdef double largest, second       # of these
+    cdef double blur                  # what rounding may have taken of a slack since then
     cdef double[:, ::1] drifted       # (N_MOVES, room) since bounds were set
     cdef float[:, ::1] drifted32      # (N_MOVES + 1, room) the same, and a gap that is none
     cdef double[:, ::1] total_view
@@ -651,9 +653,11 @@ cdef class CsrSweep:
         if mode == C_BOUND:
             self.slack = None    # that of these bounds is to come
             self.drifted[:] = 0.0
+            self.blur = 0.0
         elif mode == C_FILTER:
-            lose(&self.drift[0], self.largest, self.second, self.k, &self.drifted[0, 0],
-                 self.drifted.shape[1])
+            self.blur = blur_of(lose(
+                &self.drift[0], self.largest, self.second, self.k, &self.drifted[0, 0],
+                self.drifted.shape[1]), True)
         if mode >= C_BOUND:
             round_up(&self.drifted[0, 0], self.drifted.size, &self.drifted32[0, 0])
         with nogil:
@@ -671,7 +675,8 @@ cdef class CsrSweep:
             return None
         self.measure_moves(centroids)
         self.expected = centroids
-        return open_by(self.slack, self.slack_labels, &self.drift[0], self.largest)
+        return open_by(self.slack, self.slack_labels, &self.drift[0], self.largest,
+                       self.blur if self.bounded else 0.0)
 
     cdef void list_nonzeros(self) noexcept nogil:
         """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""
@@ -738,7 +743,7 @@ cdef class CsrSweep:
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""
-        store(&self.one.dismissed, ended)
+        dismiss_all(&self.one, ended)
 
     cdef int do_segments(self, Scratch s, bint attentive) except -1 nogil:
         cdef Py_ssize_t segment = take_segment(&self.one)

@@ -24,8 +24,9 @@ GAPS_TO = 8
 # From then on the slack of some rows says what it would leave.
 SETTLED, SETTLED_BY_K, MOST_SETTLED = 0.0225, 1 / 2700, 0.1
 # A filter that leaves more of the comparisons costs more than it saves: most of them where a row
-# has many, less where moving its bounds costs as much (32 operations). To gather a row that bounds
-# leave open counts as comparisons; one that integers leave undecided takes 40 operations more.
+# has many, less where a look at its bounds costs as much (32 operations). To gather a row that
+# bounds leave open counts as comparisons; one that integers leave undecided takes 40 operations
+# more.
 WORTHWHILE, FILTERING, GATHERING = 0.9, 32, 40
 RESUMED = 0.9  # of that: below, bounds are set again where integers have to make room for them
 # Short rows are kept as integers: from so many on, as their scale is told by a sample; and where an
@@ -227,7 +228,7 @@ class Problem:
             return centroids, 0
         n, k = self.rows.n, len(centroids)
         products = n * k * self.rows.width
-        unsettled, limit = -1.0, math.inf
+        unsettled, limit = -1.0, 1.0
         if self.prune is None and not self._is_small(k):
             unsettled, limit = n * self._settled(k), self._most_share(k)
         guests = min(self.n_threads if products >= PARALLEL else 1, self.sweep.n_segments) - 1
@@ -304,11 +305,11 @@ class Problem:
         plain = SCREENED if self._screens(k) else PLAIN
         if self.prune is False:
             return plain
-        if self.prune:
-            return FILTER if self.sweep.bounded else BOUND
-        if self._is_small(k):
+        if self._is_small(k) and not self.prune:
             return plain
         share = self.sweep.expected_share(centroids)
+        if self.prune:  # set anew where they would leave as much as that
+            return FILTER if self.sweep.bounded and share is not None and share <= 1 else BOUND
         if share is None:  # no bounds yet: as few rows change, they will do so for long
             return plain if self.changed > self.rows.n * self._settled(k) else BOUND
         if share > self._most_share(k):

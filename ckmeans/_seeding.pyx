@@ -34,7 +34,7 @@ from ckmeans._lloyd cimport (
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
-    Pass, comes, load, next_of, open_pass, spare, store, take_segment, wait_for_all,
+    Pass, comes, dismiss_all, load, next_of, open_pass, spare, take_segment, wait_for_all,
 )
 
 cdef enum:
@@ -898,7 +898,7 @@ cdef class Seeding:
 
     def dismiss(self, bint ended):
         """Let no thread wait for another pass."""
-        store(&self.one.dismissed, ended)
+        dismiss_all(&self.one, ended)
 
     def seed_each(
         self,

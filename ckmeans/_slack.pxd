@@ -15,20 +15,32 @@ cdef enum:
     N_MOVES                       # that has so many
 
 
-cdef inline void lose(
+cdef inline double blur_of(double loss, bint single) noexcept nogil:
+    """What rounding may take of a slack, as kept_slack() of filter.h does, where this is the
+    largest loss."""
+    return loss * 16 * (6e-8 if single else 1.2e-16)
+
+
+cdef inline double lose(
     const double* drift, double largest, double second, Py_ssize_t k, double* moves, Py_ssize_t room
 ) noexcept nogil:
     """Add an iteration's drifts (k,), and the two largest of them, to the moves (N_MOVES, room)
-    that tiles.h describes: rounded up, so that what is added is not less than it was."""
+    that tiles.h describes: rounded up, so that what is added is not less than it was. The loss is
+    added up anew: summed by itself, it would drift away from what it is the sum of. Returns the
+    largest."""
     cdef Py_ssize_t j
-    cdef double up = 1 + 4.5e-16, other
+    cdef double up = 1 + 4.5e-16, other, most = 0.0
+    cdef double* moved = moves + MOVED * room
+    cdef double* others = moves + OTHERS * room
     for j in range(k):
         # Where two share the largest, the second is as large.
         other = largest if drift[j] < largest else second
-        moves[BEFORE * room + j] = moves[OTHERS * room + j]
-        moves[OTHERS * room + j] = (moves[OTHERS * room + j] + other) * up
-        moves[MOVED * room + j] = (moves[MOVED * room + j] + drift[j]) * up
-        moves[LOSS * room + j] = (moves[LOSS * room + j] + (drift[j] + other) * up) * up
+        moves[BEFORE * room + j] = others[j]
+        others[j] = (others[j] + other) * up
+        moved[j] = (moved[j] + drift[j]) * up
+        moves[LOSS * room + j] = (moved[j] + others[j]) * up
+        most = max(most, moves[LOSS * room + j])
+    return most
 
 
 cdef inline void keep_distances(
@@ -36,9 +48,11 @@ cdef inline void keep_distances(
 ) noexcept nogil:
     """Bounds on a row's distances to its own centroid and to the nearest other one, as the filter
     reads them: less what that has moved, and with what both have lost."""
-    cdef double least = nearest - moved, most = other - nearest + loss, u = 1.3e-7, u64 = 4.5e-16
+    cdef double u = 1.3e-7, u64 = 4.5e-16, least = nearest - moved, most
+    other = min(other, 1e38)    # without another centroid
+    most = other - nearest + loss
     upper[0] = <float> (least + fabs(least) * u + (nearest + moved) * u64 + 1.2e-38)
-    slack[0] = <float> (most - fabs(most) * u - (nearest + other + loss) * u64 - 1.2e-38)
+    slack[0] = <float> (most - fabs(most) * u - (nearest + other + loss) * 2 * u64 - 1.2e-38)
 
 
 cdef inline void round_up(const double* numbers, Py_ssize_t n, float* out) noexcept nogil:
@@ -55,15 +69,18 @@ cdef inline slack_of(const real* slack, const int32_t* labels, Py_ssize_t n):
     cdef double[::1] out = some
     cdef int32_t[::1] label = theirs
     for i in range(m):
-        out[i], label[i] = max(<double> slack[i * step], 0.0), labels[i * step]
+        out[i] = slack[i * step] if slack[i * step] > 0 else 0.0
+        label[i] = labels[i * step]
     return some, theirs
 
 
 cdef inline double open_by(
     const double[::1] slack, const int32_t[::1] labels, const double* drift, double other,
+    double blur,
 ) noexcept nogil:
     """The share of the rows that an iteration opens, if in each their own centroid drifts, unless
-    NULL, and the others do by `other` at most: a row is open every 1 + floor(slack / loss)."""
+    NULL, and the others do by `other` at most: a row is open every 1 + floor(slack / loss). Of
+    slack, rounding takes `blur`."""
     cdef Py_ssize_t i, m = slack.shape[0]
     cdef const double* some = &slack[0]
     cdef double total = 0.0
@@ -71,7 +88,7 @@ cdef inline double open_by(
     for i in range(m):
         shares[i] = max(other + (drift[labels[i]] if drift != NULL else 0.0), 1e-300)
     for i in range(m):
-        shares[i] = 1.0 / (1.0 + <int32_t> min(some[i] / shares[i], 1e9))
+        shares[i] = 1.0 / (1.0 + <int32_t> min(max(some[i] - blur, 0.0) / shares[i], 1e9))
     for i in range(m):
         total += shares[i]
     return total / m

@@ -114,6 +114,13 @@ cdef inline bint comes(Pass* one) noexcept nogil:
     return False
 
 
+cdef inline void dismiss_all(Pass* one, bint ended) noexcept nogil:
+    """Let no thread wait for another pass, nor take a segment of one that was left."""
+    store(&one.dismissed, ended)
+    if ended:
+        store(&one.begun, 0)
+
+
 cdef inline object spare(list scratches):
     """One that no thread uses, or None. (To add to a traceback runs Python code, and with it signal
     handlers: without the look before, an interrupt crashed one in some hundred runs.)"""

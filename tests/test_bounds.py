@@ -335,6 +335,61 @@ def test_moves_below_a_rounding_add_up(level, nears):
     assert sweep.labels == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_moves", [30, 300])
+def test_sums_of_many_moves_stay_sums(level, dtype, n_moves):
+    """After moves of more than 1, thousands of roundings of them are the distance of a row to one
+    centroid less that to the one which comes nearer last: both are in the panel of half of them."""
+    for own, far, step in ((0.07503, 1.17884, 1.5e-10), (0.06706, 1.22442, 2.03e-7)):
+        for nearer in (-1e-14, 1e-15, 5e-15, 6e-14):
+            centroids = 0.05 + 5e-4 * np.arange(64)[:, None]
+            centroids[:3, 0] = 0.01, -0.02, 0.06
+            before = centroids + np.array([own, 0, far] + 61 * [0])[:, None]
+            sweep = Sweep(Source(np.zeros((1, 1), dtype)), None, np.zeros(1), True)
+            sweep.begin(64)
+            sweep.sort_cost = 0
+            swept(sweep, 1, before, BOUND, measure_gaps=False)
+            for i in range(n_moves):
+                centroids = centroids.copy()
+                centroids[[0, 2], 0] += np.array([-0.5, 1]) * step * (-1) ** i
+                swept(sweep, 1, centroids, FILTER, measure_gaps=False)
+            assert sweep.labels == 0
+            sweep.open_row(0)
+            swept(sweep, 1, centroids, FILTER, measure_gaps=False)
+            centroids = centroids.copy()
+            centroids[1] = nearer - abs(centroids[0])
+            centroids[2:4] += 1
+            swept(sweep, 1, centroids, FILTER, measure_gaps=False)
+            assert sweep.labels == oracle.nearest(np.zeros((1, 1)), centroids)
+
+
+@pytest.mark.parametrize("prune", [True, None])
+def test_bounds_outlast_a_move_from_far_away(level, prune):
+    """A million roundings of what others moved once would be more than there is between bounds."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 2)).astype(np.float32)
+    X[:50] += 1e6
+    centroids = X[rng.integers(50, len(X), 20)].astype(float)
+    centroids[0] = X[0] / 2
+    problem = Problem(Rows(X), None, prune, 1)
+    problem.begin(20, None)
+    for _ in range(36):
+        problem.assign(centroids)
+        np.testing.assert_array_equal(problem.labels, oracle.nearest(X, centroids))
+        centroids = problem.means(centroids)[0]
+    assert problem.share < 0.8
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_centroid_leaves_nothing_open(level, dtype):
+    X = np.random.default_rng(0).normal(size=(500, 3)).astype(dtype)
+    sweep = Sweep(Source(X), None, np.zeros(3), True)
+    sweep.begin(1)
+    swept(sweep, 500, np.ones((1, 3)), BOUND)
+    assert swept(sweep, 500, np.zeros((1, 3)), FILTER) == (0, 0)
+    assert 0 <= sweep.expected_share(np.ones((1, 3))) < 1e-6
+
+
 @pytest.mark.parametrize("second_run", [True, False])
 def test_gaps_are_not_those_of_earlier_centroids(level, second_run):
     rng = np.random.default_rng(0)
@@ -657,6 +712,33 @@ def test_small_runs_are_those_of_steps(monkeypatch, most):
     monkeypatch.setattr("ckmeans._iterate.AT_ONCE", most)
     for limit, expected in zip(limits, watched, strict=True):
         oracle.assert_same_bits(kmeans(X, 6, init=start, **limit), expected)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("name", RUNS)
+def test_iterations_in_one_call_are_those_of_steps(threads_for_all, monkeypatch, name, algorithm):
+    """Where they go on without the interpreter, and where a callback watches each."""
+    monkeypatch.setattr("ckmeans._iterate.SMALL", 0)
+    went, go_on = [], Problem.go_on
+
+    def noted(self, *given):
+        centroids, steps = go_on(self, *given)
+        went.append(steps)
+        return centroids, steps
+
+    monkeypatch.setattr(Problem, "go_on", noted)
+    for dtype in (np.float32, np.float64):
+        for rows in (len(run_of(name, dtype)[0]) + 1, 1):  # kept as integers, or not
+            monkeypatch.setattr("ckmeans._iterate.ROUNDED_FROM_ROWS", rows)
+            seen = []
+            expected = clustered(name, dtype, algorithm=algorithm, callback=seen.append)
+            assert not went
+            for n_threads in (1, 2):
+                result = clustered(name, dtype, algorithm=algorithm, n_threads=n_threads)
+                oracle.assert_same_bits(result, expected)
+            if name == "segments of few columns":
+                assert max(went) > 3
+            went.clear()
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -267,6 +267,28 @@ def test_segments_of_a_long_iteration_are_shared_one_by_one(threads_for_all, mon
     assert threading.get_ident() in ids and len(ids) > 1
 
 
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_an_interrupt_between_a_pass_and_its_work_leaves_both(
+    threads_for_all, monkeypatch, problem, call
+):
+    """Guests who came for the pass do no more of it; the next run is as if it had not been."""
+    expected = kmeans(problem, 8, init=problem[:8], n_threads=1)
+    invite, calls = _team.Company.invite, []
+
+    def interrupted(self, guests):
+        invite(self, guests)
+        calls.append(guests)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as while_patched:
+        while_patched.setattr(_team.Company, "invite", interrupted)
+        while_patched.setattr("ckmeans._iterate.Problem.goes_on", False)
+        with pytest.raises(KeyboardInterrupt):
+            kmeans(problem, 8, init=problem[:8], n_threads=2)
+    oracle.assert_same_bits(kmeans(problem, 8, init=problem[:8], n_threads=2), expected)
+
+
 class Passes:
     """What a company works on: guests stay until they are dismissed, or told to leave."""
 

@@ -134,7 +134,8 @@ INLINE void NAME(keep_squares)(const int32_t *labels, const level_drifts *moves,
 {
     const vec up = V_SET1(1 + 4 * (real)REAL_ROUNDOFF), down = V_SET1(1 - 4 * (real)REAL_ROUNDOFF);
     const vec u = V_SQRT(V_LOAD(upper2)) * up + V_SET1(REAL_MIN);
-    const vec l = V_SQRT(V_MAX(V_LOAD(lower2), V_SET1(0))) * down;
+    /* Without another centroid it is infinite, of which no slack can be taken. */
+    const vec l = V_MIN(V_SQRT(V_MAX(V_LOAD(lower2), V_SET1(0))) * down, V_SET1(REAL_MAX / 4));
     const vec moved = NAME(v_gather)(moves->moved, labels);
     const vec loss = NAME(v_gather)(moves->loss, labels);
     V_STORE(upper, NAME(kept_upper)(u, moved));
@@ -203,8 +204,8 @@ static void NAME(own_squares)(const real *X, ptrdiff_t step, ptrdiff_t d, const 
 
 /* Sorts rows by the panel that holds every centroid which can matter to them. A centroid outside
  * has not moved farther than `beyond`, hence is no nearer than the bound on the others before the
- * moves less that. Upper bound and slack add up to that bound; each has been rounded, by up to 18
- * roundings of the bounds that it is made of. */
+ * moves less that. Upper bound and slack add up to that bound: the loss is the sum of moved and
+ * others but for 6 roundings, and each of the two was kept with 18 or less. */
 static ptrdiff_t NAME(sort_open)(ptrdiff_t count, const int32_t *labels,
                                  const level_drifts *moves, const double *squares, double relative,
                                  real *upper, real *slack, real *ends, int32_t *const *lists,
