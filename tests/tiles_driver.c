@@ -1,7 +1,7 @@
 /* The tiles without Python, for a CPU under emulation or for a watcher of memory: certified labels
- * against brute force, in rows and in columns, the rows that may gain from candidates, sums against
- * plain loops, and rows read. Every array has the size that tiles.h promises and no more. Exits 1
- * where something is wrong. */
+ * against brute force, in rows and in columns, bounds and what they leave open, the rows that may
+ * gain from candidates, sums against plain loops, and rows read. Every array has the size that
+ * tiles.h promises and no more. Exits 1 where something is wrong. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -212,6 +212,82 @@ static ptrdiff_t left_by_integers = 0;
         if (!wrong && !spare) return 0;                                                            \
         printf("sift %s n=%td d=%td t=%td: %td spared, %td wrong\n", #S, n, d, t, spare, wrong);   \
         return 1;                                                                                  \
+    }                                                                                              \
+                                                                                                   \
+    /* Bounds that are kept, filtered after moves, and looked at again: of rows whose distances are\
+     * told by their slack before and after, by more than rounding. */                             \
+    static int check_bounds_##S(ptrdiff_t n, int k)                                                \
+    {                                                                                              \
+        const ptrdiff_t room = CKM_MOVES_ROOM(k), more = n + 16;                                   \
+        int32_t *labels = NEW(int32_t, more), *backwards = NEW(int32_t, n);                        \
+        int32_t *turned = NEW(int32_t, n), *found = NEW(int32_t, n), *list = NEW(int32_t, more);   \
+        real *u2 = NEW(real, n), *l2 = NEW(real, n), *upper = NEW(real, more);                     \
+        real *slack = NEW(real, more), *same = NEW(real, 4 * n), *ends = NEW(real, more);          \
+        real *moves = NEW(real, 5 * room);                                                         \
+        double *u = NEW(double, n), *l = NEW(double, n), *squares = NEW(double, more);             \
+        ckm_drifts_##S drifts = {moves,           moves + room, moves + 2 * room, moves + 3 * room,\
+                                 moves + 4 * room, 0,            k,                1,              \
+                                 {0}};                                                             \
+        ptrdiff_t wrong = 0, count, s = 0, open = 0, ends_at = 0;                                  \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            u[i] = 1 + uniform(), l[i] = u[i] + 0.1 * (1 + (int)(6 * (0.5 + uniform())));          \
+            u2[i] = (real)(u[i] * u[i]), l2[i] = (real)(l[i] * l[i]);                              \
+            labels[i] = (int32_t)((0.5 + uniform()) * k);                                          \
+            backwards[n - 1 - i] = (int32_t)i, turned[n - 1 - i] = labels[i];                      \
+            same[n - 1 - i] = u2[i], same[2 * n - 1 - i] = l2[i];                                  \
+        }                                                                                          \
+        for (int j = 0; j < k; j++) {                                                              \
+            moves[j] = (real)(2 + uniform()), moves[room + j] = (real)(3 + uniform());             \
+            moves[3 * room + j] = moves[j] + moves[room + j];                                      \
+        }                                                                                          \
+        ckm_keep_##S(n, NULL, labels, &drifts, u2, l2, upper, slack);                              \
+        ckm_keep_##S(n, backwards, turned, &drifts, same, same + n, same + 2 * n, same + 3 * n);   \
+        wrong += memcmp(upper, same + 2 * n, (size_t)n * sizeof(real)) != 0;                       \
+        wrong += memcmp(slack, same + 3 * n, (size_t)n * sizeof(real)) != 0;                       \
+        wrong += ckm_filter_##S(labels, n, &drifts, slack, upper, found) != 0;                     \
+        for (int j = 0; j < k; j++) { /* 0.15 to 0.25 and 0.1; rows lose that from 0.1 to 0.6 */   \
+            const double own = 0.15 + 0.1 * (j % 2);                                               \
+            moves[2 * room + j] = moves[room + j];                                                 \
+            moves[j] += (real)own, moves[room + j] += (real)0.1;                                   \
+            moves[3 * room + j] = moves[j] + moves[room + j];                                      \
+            moves[4 * room + j] = (real)(j % 3 ? 1.35 : -1) - moves[j];                            \
+        }                                                                                          \
+        for (int gaps = 1; gaps >= 0; gaps--) { /* without them, rows have slack from them */      \
+            drifts.gaps = gaps;                                                                    \
+            count = ckm_filter_##S(labels, n, &drifts, slack, upper, found);                       \
+            s = 0;                                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                    \
+                const double own = 0.15 + 0.1 * (labels[i] % 2), lost = own + 0.1;                 \
+                const double reach = labels[i] % 3 ? 1.35 - u[i] - own : -1;                       \
+                const int listed = s < count && found[s] == i;                                     \
+                s += listed;                                                                       \
+                if (fabs(reach) > 1e-4 && fabs(l[i] - u[i] - lost) > 1e-4)                         \
+                    wrong += listed != (l[i] - u[i] < lost && reach < 0);                          \
+            }                                                                                      \
+            wrong += s != count;                                                                   \
+        }                                                                                          \
+        for (s = 0; s < count; s++) { /* those that are left, some nearer to their own */          \
+            const ptrdiff_t i = found[s];                                                          \
+            labels[s] = labels[i], upper[s] = upper[i], slack[s] = slack[i];                       \
+            u[s] = u[i] + (s % 2 ? 0.05 : -0.2), l[s] = l[i], squares[s] = u[s] * u[s];            \
+        }                                                                                          \
+        open = ckm_sort_open_##S(count, labels, &drifts, squares, 0, upper, slack, ends, &list,    \
+                                 &ends_at);                                                        \
+        wrong += open != ends_at;                                                                  \
+        for (s = 0, open = 0; s < count; s++) {                                                    \
+            const int listed = open < ends_at && list[open] == s;                                  \
+            open += listed;                                                                        \
+            wrong += !(ends[s] <= l[s]) || !(ends[s] > l[s] - 1e-4);                               \
+            wrong += listed && u[s] < l[s] - 0.1 - 1e-4;                                           \
+            wrong += !listed && u[s] > l[s] - 0.1 + 1e-4 && labels[s] % 3 == 0;                    \
+        }                                                                                          \
+        wrong += open != ends_at;                                                                  \
+        free(labels), free(backwards), free(turned), free(found), free(list), free(u2), free(l2);  \
+        free(upper), free(slack), free(same), free(ends), free(moves), free(u), free(l);           \
+        free(squares);                                                                             \
+        if (!wrong) return 0;                                                                      \
+        printf("bounds %s n=%td k=%d: %td wrong\n", #S, n, k, wrong);                              \
+        return 1;                                                                                  \
     }
 
 DRIVER(f32, float)
@@ -303,6 +379,9 @@ static void *check_all(void *_)
         for (size_t d = 0; d < LENGTH(ds); d++)
             for (int k = 1; k < 300; k += 1 + k / 8)
                 failed |= check_sparse(20, ds[d], k, double_values);
+    for (size_t n = 0; n < LENGTH(ns); n++)
+        for (size_t k = 0; k < LENGTH(ks); k++)
+            failed |= check_bounds_f32(7 * ns[n], ks[k]) | check_bounds_f64(7 * ns[n], ks[k]);
     for (size_t d = 0; d < LENGTH(wide); d++)
         for (int t = 3; t <= 32; t += 1 + t / 3)
             failed |= check_sift_f32(301, wide[d], 30, t) | check_sift_f64(301, wide[d], 30, t);
