@@ -50,15 +50,12 @@ class Sweep:
     def go_on(
         self,
         centroids: NDArray[np.float64],
-        changed: int,
-        comparisons: int,
         mode: int,
         most: int,
         least_shift: float,
-        gaps: bool,
         unsettled: float,
         limit: float,
-        most_comparisons: int,
+        most_compared: int,
         company: Any,
         guests: int,
         attentive: bool,
@@ -66,6 +63,8 @@ class Sweep:
     def aim_residuals(self, centroids: NDArray[np.float64]) -> None: ...
     def add(self, segment: int, first: int, last: int) -> None: ...
     def collect(self) -> tuple[int, int]: ...
+    @property
+    def gaps_pay(self) -> bool: ...
     def run(
         self, start: NDArray[np.float64], given: bool, max_iter: int, least_shift: float
     ) -> (

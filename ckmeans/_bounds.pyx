@@ -23,7 +23,7 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MAX_PANELS, CKM_MOVES_ROOM, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows,
+    CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows,
     ckm_drifts_f32, ckm_drifts_f64, ckm_rest, decide_row, filter_rows, keep_rows, move_rows,
     nearest_rounded, nearest_rows, own_squares, pack_centroids, pack_rounded, packed_size,
     read_rows, real, round_rows, rounded_packed_size, rounded_size, sort_open_rows, takes_lists,
@@ -31,8 +31,8 @@ from ckmeans._lloyd cimport (
 from ckmeans._memory cimport LINE, data_of, next_piece
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._slack cimport (
-    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, blur_of, drift_between, lose, open_by, round_up, slack_of,
-    square_apart,
+    MOVED, REACH, Moves, add_moves, begin_sums, lay_out_moves, measure_moves, note_slack, open_by,
+    show_f32, show_f64, square_apart,
 )
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
@@ -57,6 +57,10 @@ cdef enum:
     SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
     SAMPLED = 1024                # rows by which the scale of integers is chosen
     ASKED = 4                     # assignments between questions whether bounds still pay
+    # Columns up to which the gaps between centroids help: they leave 41 passes' worth of
+    # comparisons instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far
+    # from centroids.
+    GAPS_TO = 8
 
 cdef int FLOAT64 = np.dtype(np.float64).num
 
@@ -89,8 +93,8 @@ cdef struct Plan:
     int n_panels
     const void* panel[CKM_MAX_PANELS]    # packed centroids; the last holds all in their order
     Py_ssize_t size[CKM_MAX_PANELS]
-    const int32_t* order          # (k,) centroids by falling moves
-    const int32_t* rank           # (k,) its inverse
+    int32_t* order                # (k,) centroids by falling moves
+    int32_t* rank                 # (k,) its inverse
     ckm_drifts_f32 drifts32
     ckm_drifts_f64 drifts64
 
@@ -570,9 +574,9 @@ cdef void sweep_rows(
         first += m
 
 
-def shift_between(const double[:, ::1] a, const double[:, ::1] b):
+cpdef double shift_between(const double[:, ::1] a, const double[:, ::1] b):
     """The sum of the centroids' squared moves."""
-    return square_apart(&a[0, 0], &b[0, 0], a.size)
+    return square_apart(&a[0, 0], &b[0, 0], a.shape[0] * a.shape[1])
 
 
 def weighted_shift(const double[:] mass, const double[:, ::1] a, const double[:, ::1] b):
@@ -609,24 +613,20 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, lent, rounded_panel, room_of_run
+    cdef object kept, lent, rounded_panel, room_of_run, room_of_moves
     cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
     cdef const double[:, ::1] at      # which are these
     cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
     cdef list scratches
-    cdef int32_t[::1] label_view, before_view, order, rank
+    cdef int32_t[::1] label_view, before_view
     cdef const double[::1] origin
     cdef unsigned char[::1] memory
-    cdef double[::1] drift            # of each centroid in this iteration
-    cdef double[:, ::1] moves         # (N_MOVES + 1, room) since bounds were set; and reaches
-    cdef float[:, ::1] moves32        # the same
-    cdef double[::1] residues, gap
-    cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
-    cdef int32_t[::1] slack_labels    # and their labels then
+    cdef double[::1] residues
+    cdef Moves moves
+    cdef double* gap                  # (k,) half that to the nearest other centroid, or 0
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
-    cdef double farthest, next_farthest    # of the moves
     cdef int n_filters                # assignments since the bounds were set
-    cdef double blur                  # what rounding may have taken of a slack since then
+    cdef Py_ssize_t n_changed, compared    # of the last assignment: rows, and pairs of distances
     cdef double* total                # (k, d + 2) the totals
     cdef double* partial              # (n_segments, k, d + 2) what moves between them
     # Of each segment, rows changed and comparisons, and (k,) whether anything moves: `record` bytes
@@ -690,7 +690,7 @@ cdef class Sweep:
         cdef Py_ssize_t first
         if self.memory is None:
             self.take_memory()
-        self.bounded, self.slack, self.rounded = False, None, False
+        self.bounded, self.moves.n_slack, self.rounded = False, 0, False
         self.labels = self.label_view = None
         self.plan.labels = NULL
         first = self.plan.upper - <char*> &self.memory[0]
@@ -739,10 +739,10 @@ cdef class Sweep:
             self.room_of_run = zeroed(self.lay_out(0, k) + LINE, np.uint8)
             self.lay_out(<uintptr_t> data_of(self.room_of_run), k)
             self.residues = None
-            self.gap = None
+            self.moves.k = 0
             p.k = k
-        self.at = self.expected = self.slack = None
-        self.bounded = False
+        self.at = self.expected = None
+        self.bounded, self.moves.n_slack, self.compared = False, 0, p.n * k
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
@@ -759,18 +759,22 @@ cdef class Sweep:
     cdef int expect_moves(self) except -1:
         """What is to be known of the moves of centroids, once there are bounds."""
         cdef Plan* p = &self.plan
-        self.order, self.rank = np.arange(p.k, dtype=np.int32), np.empty(p.k, np.int32)
-        self.drift, self.gap = np.zeros((2, p.k))
-        self.moves = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)))
-        self.moves32 = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(p.k)), np.float32)
-        p.order, p.rank = &self.order[0], &self.rank[0]
-        p.drifts64.moved, p.drifts32.moved = &self.moves[MOVED, 0], &self.moves32[MOVED, 0]
-        p.drifts64.others, p.drifts32.others = &self.moves[OTHERS, 0], &self.moves32[OTHERS, 0]
-        p.drifts64.before, p.drifts32.before = &self.moves[BEFORE, 0], &self.moves32[BEFORE, 0]
-        p.drifts64.loss, p.drifts32.loss = &self.moves[LOSS, 0], &self.moves32[LOSS, 0]
-        p.drifts64.reach, p.drifts32.reach = &self.moves[N_MOVES, 0], &self.moves32[N_MOVES, 0]
-        p.drifts64.k = p.drifts32.k = p.k
+        cdef Py_ssize_t j
+        self.room_of_moves = zeroed(self.lay_out_bounds(0) + LINE, np.uint8)
+        self.lay_out_bounds(<uintptr_t> data_of(self.room_of_moves))
+        for j in range(p.k):
+            p.order[j] = <int32_t> j
+        show_f32(&self.moves, &p.drifts32)
+        show_f64(&self.moves, &p.drifts64)
         return 0
+
+    cdef uintptr_t lay_out_bounds(self, uintptr_t at) noexcept:
+        cdef Py_ssize_t k = self.plan.k
+        at = lay_out_moves(&self.moves, at, k)
+        self.gap = <double*> next_piece(&at, k * sizeof(double))
+        self.plan.order = <int32_t*> next_piece(&at, k * sizeof(int32_t))
+        self.plan.rank = <int32_t*> next_piece(&at, k * sizeof(int32_t))
+        return at
 
     cdef int cut(self, Py_ssize_t k) except -1:
         """Segments for k clusters: many, so that no thread waits long for the last ones, but few
@@ -787,9 +791,9 @@ cdef class Sweep:
     cpdef aim(self, const double[:, ::1] centroids, int mode, bint measure_gaps, bint measure):
         """Prepare the next assignment, to these centroids; with the residuals if `measure`."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t k = p.k, size
+        cdef Py_ssize_t k = p.k, size, j
         cdef char* at = self.panels
-        cdef const double[:, ::1] chosen
+        cdef double[:, ::1] chosen
         self.aim_residuals(centroids)
         self.measured = measure
         if mode >= C_SCREENED and self.memory is None:
@@ -801,32 +805,31 @@ cdef class Sweep:
         if mode == C_FILTER and (
                 self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
             if k < SORT_FROM_K:
-                self.measure_moves(centroids)
-            else:
+                measure_moves(&self.moves, &self.at[0, 0], &centroids[0, 0], p.d)
+            else:    # which panels pay, too
                 self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
-        if mode >= C_BOUND and self.gap is None:
+        if mode >= C_BOUND and not self.moves.k:
             self.expect_moves()
         if mode == C_FILTER:
             self.measure_limits(centroids, measure_gaps)
             if self.sorts():
-                chosen = np.asarray(centroids)[np.asarray(self.order)[: k // 2]]
+                chosen = np.empty((k // 2, p.d))
+                for j in range(k // 2):
+                    memcpy(&chosen[j, 0], &centroids[p.order[j], 0], p.d * sizeof(double))
                 for panel in range(CKM_MAX_PANELS - 1):
                     size = k >> (CKM_MAX_PANELS - 1 - panel)
                     if size <= self.largest_panel:
                         at += self.add_panel(&chosen[0, 0], at, size)
-        elif self.gap is not None:
-            self.gap[:] = 0.0    # of these centroids, none is known
+        elif self.moves.k:
+            memset(self.gap, 0, k * sizeof(double))    # of these centroids, none is known
         self.add_panel(&centroids[0, 0], at, k)
         p.drifts32.n_panels = p.drifts64.n_panels = p.n_panels
         self.at, self.expected, self.bounded = centroids, None, mode >= C_BOUND
         self.n_filters = self.n_filters + 1 if mode == C_FILTER else 0
         if mode == C_BOUND:
-            self.slack = None    # that of these bounds is to come
-            self.moves[:] = 0.0
-            self.moves32[:] = 0.0
-            self.blur = 0.0
+            begin_sums(&self.moves)
 
     cpdef expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
@@ -842,31 +845,29 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t k = p.k, size
         cdef int panel
-        cdef double whole, opened, share, blur = self.blur if self.bounded else 0.0
-        cdef const double* drift
-        if self.bounded and self.slack is None:
+        cdef double whole, opened, share
+        cdef Moves* m = &self.moves
+        if self.bounded and not m.n_slack:
             if self.single:
-                self.slack, self.slack_labels = slack_of(<float*> p.slack, p.labels, p.n)
+                note_slack(m, <float*> p.slack, p.labels, p.n)
             else:
-                self.slack, self.slack_labels = slack_of(<double*> p.slack, p.labels, p.n)
-        if self.slack is None:
+                note_slack(m, <double*> p.slack, p.labels, p.n)
+        if not m.n_slack:
             return None
-        self.measure_moves(centroids)
+        measure_moves(m, &self.at[0, 0], &centroids[0, 0], p.d)
         self.expected = centroids
-        drift = &self.drift[0]
         whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
-        opened = open_by(self.slack, self.slack_labels, drift, self.farthest, blur)
+        opened = open_by(m, self.bounded, m.drift, m.largest)
         share = opened * whole / k
         self.largest_panel = <Py_ssize_t> (opened * whole) - p.sort_cost
         if not self.sorts():
             return share
         self.sort_moves()
-        drift = NULL    # of the own centroid: upper bounds are tight where rows are sorted
+        # The own centroid's drift does not count: upper bounds are tight where rows are sorted.
         for panel in range(1, CKM_MAX_PANELS):
             size = k >> panel
             if size <= self.largest_panel:
-                opened = open_by(
-                    self.slack, self.slack_labels, drift, self.drift[self.order[size]], blur)
+                opened = open_by(m, self.bounded, NULL, m.drift[p.order[size]])
                 share = min(share, (p.sort_cost + (1 - opened) * size + opened * k) / k)
         return share
 
@@ -919,31 +920,18 @@ cdef class Sweep:
         p.panel[p.n_panels] = at
         p.size[p.n_panels] = size
         if size < p.k:
-            p.drifts64.beyond[p.n_panels] = self.drift[p.order[size]] * (1 + 1e-15)
+            p.drifts64.beyond[p.n_panels] = self.moves.drift[p.order[size]] * (1 + 1e-15)
             p.drifts32.beyond[p.n_panels] = <float> (
-                self.drift[p.order[size]] * (1 + 3e-7) + 1.2e-38
+                self.moves.drift[p.order[size]] * (1 + 3e-7) + 1.2e-38
             )
         p.n_panels += 1
         return (<Py_ssize_t> packed_size(size, p.d, self.single) + 63) // 64 * 64
 
-    cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
-        """How far each centroid moved since the last assignment, rounded up."""
-        cdef Plan* p = &self.plan
-        cdef Py_ssize_t j
-        cdef const double[:, ::1] before = self.at
-        cdef double[::1] drift = self.drift
-        self.farthest = self.next_farthest = 0.0
-        for j in range(p.k):
-            drift[j] = drift_between(&centroids[j, 0], &before[j, 0], p.d)
-            self.next_farthest = max(self.next_farthest, min(drift[j], self.farthest))
-            self.farthest = max(self.farthest, drift[j])
-        return 0
-
     cdef void sort_moves(self) noexcept nogil:
         """The centroids by falling moves, from the order before (Shell 1959)."""
         cdef Py_ssize_t k = self.plan.k, i, j, gap = 1
-        cdef const double* drift = &self.drift[0]
-        cdef int32_t* order = &self.order[0]
+        cdef const double* drift = self.moves.drift
+        cdef int32_t* order = self.plan.order
         cdef int32_t centroid
         while gap < k // 3:
             gap = 3 * gap + 1
@@ -956,29 +944,26 @@ cdef class Sweep:
                 order[j] = centroid
             gap //= 3
         for j in range(k):
-            self.rank[order[j]] = <int32_t> j
+            self.plan.rank[order[j]] = <int32_t> j
 
     cdef int measure_limits(self, const double[:, ::1] centroids, bint measure_gaps) except -1:
         """What the filter is told of the moves, and of each centroid's distance to the nearest
         other, halved, less what it moved, and rounded down."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t k = p.k, j
-        cdef Py_ssize_t room = self.moves.shape[1]
+        cdef Moves* m = &self.moves
+        cdef Py_ssize_t j
         cdef bint gaps = False
-        cdef double tiny = 2.3e-308, tiny32 = 1.2e-38, moved, reach, loss
+        cdef double moved, reach
         if measure_gaps:
             self.measure_gaps(centroids)
-        loss = lose(&self.drift[0], self.farthest, self.next_farthest, k, &self.moves[0, 0], room)
-        self.blur = blur_of(loss, self.single)
-        round_up(&self.moves[0, 0], N_MOVES * room, &self.moves32[0, 0])
-        for j in range(k):
+        add_moves(m, self.single)
+        for j in range(p.k):
             if not measure_gaps:
-                self.gap[j] = max(
-                    0.0, self.gap[j] - (self.drift[j] + self.farthest) / 2 * (1 + 1e-15))
-            moved = self.moves[MOVED, j]
+                self.gap[j] = max(0.0, self.gap[j] - (m.drift[j] + m.largest) / 2 * (1 + 1e-15))
+            moved = m.sums[MOVED * m.room + j]
             reach = self.gap[j] - moved - (self.gap[j] + moved) * 1e-15
-            self.moves[N_MOVES, j] = reach - tiny
-            self.moves32[N_MOVES, j] = <float> (reach - fabs(reach) * 2.4e-7 - tiny32)
+            m.sums[REACH * m.room + j] = reach - 2.3e-308
+            m.sums32[REACH * m.room + j] = <float> (reach - fabs(reach) * 2.4e-7 - 1.2e-38)
             gaps |= self.gap[j] > 0
         p.drifts64.gaps = p.drifts32.gaps = gaps
         return 0
@@ -1003,7 +988,7 @@ cdef class Sweep:
                     self.gap[j] = sqrt(bounds2[1, j]) / 2 * inward
         return 0
 
-    def open(self, bint adding):
+    cpdef open(self, bint adding):
         """Let threads assign the segments, or add them to the residuals."""
         self.adding = adding
         open_pass(&self.one, self.n_segments)
@@ -1112,24 +1097,24 @@ cdef class Sweep:
     def collect(self):
         """Add the segments' moves to the totals; returns how many rows changed their label and how
         many comparisons of a row with a centroid that took, since the last call."""
-        cdef Py_ssize_t changed, comparisons = 0
         with nogil:
-            changed = self.collect_moves(&comparisons)
-        self.rounded |= self.plan.mode == C_SCREENED
-        return changed, comparisons
+            self.collect_moves()
+        return self.n_changed, self.compared
 
-    cdef Py_ssize_t collect_moves(self, Py_ssize_t* comparisons) noexcept nogil:
+    cdef void collect_moves(self) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t j, s, first, width = p.d + 2, changed = 0
+        cdef Py_ssize_t j, s, first, width = p.d + 2
         cdef Py_ssize_t* counts
         cdef unsigned char* touched
+        self.n_changed = self.compared = 0
+        self.rounded |= p.mode == C_SCREENED
         if p.anew:
             memset(self.total, 0, p.k * width * sizeof(double))
         for s in range(self.n_segments):
             counts = self.counts_of(s)
             touched = <unsigned char*> (counts + 2)
-            changed += counts[0]
-            comparisons[0] += counts[1]
+            self.n_changed += counts[0]
+            self.compared += counts[1]
             counts[0] = counts[1] = 0
             j = 0
             while j < p.k:
@@ -1143,61 +1128,62 @@ cdef class Sweep:
                 empty_into(self.partial + (s * p.k + first) * width, (j - first) * width,
                            self.total + first * width)
                 j += j == first
-        return changed
+
+    @property
+    def gaps_pay(self):
+        """Whether those between centroids spare more comparisons than they take."""
+        return self.gaps_paid()
+
+    cdef bint gaps_paid(self) noexcept nogil:
+        return self.plan.d <= GAPS_TO and self.plan.k * self.plan.k * 16 < self.compared
 
     def go_on(
         self,
-        centroids,                # those of the last assignment, (k, d)
-        Py_ssize_t changed, Py_ssize_t comparisons,    # rows, by that; and of rows with centroids
-        int mode,                 # of that
-        Py_ssize_t most, double least_shift,           # iterations; a shift that ends the run
-        bint gaps,                # whether to measure those between centroids
+        centroids, int mode,      # (k, d), and the mode, of the last assignment
+        Py_ssize_t most, double least_shift,    # iterations; a shift that ends the run
         double unsettled,         # rows: while more change, no bounds are set
         double limit,             # of the share that bounds leave: of the comparisons
-        Py_ssize_t most_comparisons,
-        company, Py_ssize_t guests,                    # that has so many threads, beside this one
+        Py_ssize_t most_compared,
+        company, Py_ssize_t guests,             # that has so many threads, beside this one
         bint attentive,           # to an interrupt within an iteration
     ):
         """Go on by iterations of the same mode, as long as each changes rows and leaves none of the
         clusters empty. Returns the centroids of the last assignment, how many iterations that took,
         and what it changed and compared."""
-        cdef Plan* p = &self.plan
         cdef Scratch scratch = self.scratch()
         cdef const double[:, ::1] at = centroids, chosen
         cdef Py_ssize_t steps = 0
         mode = C_FILTER if mode == C_BOUND else mode
-        while 0 < changed and steps < most and comparisons <= most_comparisons:
+        while self.n_changed and steps < most and self.compared <= most_compared:
             means, n_empty = self.means(at)
             chosen = means
-            if n_empty or 0 < least_shift >= square_apart(&at[0, 0], &chosen[0, 0], p.k * p.d):
+            if n_empty or 0 < least_shift >= shift_between(at, chosen):
                 break
-            if not self.keeps(mode, chosen, changed > unsettled, limit):
+            if not self.keeps(mode, chosen, unsettled, limit):
                 break
-            self.aim(chosen, mode, gaps and p.k * p.k * 16 < comparisons, False)
-            self.adding, comparisons = False, 0
-            open_pass(&self.one, self.n_segments)
+            self.aim(chosen, mode, self.gaps_paid(), False)
+            self.open(False)
             if load(&self.one.present) < guests:
                 company.invite(guests)
             with nogil:
                 self.do_segments(&scratch.work, attentive)
                 wait_for_all(&self.one)
-                changed = self.collect_moves(&comparisons)
-            self.rounded |= p.mode == C_SCREENED
+                self.collect_moves()
             centroids, at = means, chosen
             steps += 1
             PyErr_CheckSignals()
         self.scratches.append(scratch)
-        return centroids, steps, changed, comparisons
+        return centroids, steps, self.n_changed, self.compared
 
     cdef bint keeps(
-        self, int mode, const double[:, ::1] centroids, bint unsettled, double limit
+        self, int mode, const double[:, ::1] centroids, double unsettled, double limit
     ) except -1:
         """Whether the next assignment is to have the mode, too."""
         if mode == C_FILTER and self.n_filters % ASKED and self.plan.k < SORT_FROM_K:
             return True
         share = self.expected_share(centroids)
         if share is None:
-            return unsettled
+            return self.n_changed > unsettled
         return share <= limit if mode == C_FILTER else share > limit
 
     def run(
@@ -1277,11 +1263,11 @@ cdef class Sweep:
 
     cdef Py_ssize_t assign_once(self, const double* centroids, Work* w) noexcept nogil:
         """A plain assignment; returns how many rows changed."""
-        cdef Py_ssize_t comparisons = 0
         self.aim_plain(centroids)
         self.sweep_segment(0, 0, self.plan.n, w)
         self.plan.mode = C_PLAIN
-        return self.collect_moves(&comparisons)
+        self.collect_moves()
+        return self.n_changed
 
     cdef void measure_once(
         self, const double* centroids, double* residuals, Work* w

@@ -19,15 +19,16 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MOVES_ROOM, CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32,
+    CKM_SPARSE_ROWS, CKM_SPARSE_WIDTH, add_products, ckm_csr, ckm_drifts_f32,
     ckm_moves, filter_rows, list_by_column, sparse_error, sparse_measure, sparse_move,
     sparse_multiples, sparse_nearest, sparse_own_squares, sparse_pack, sparse_packed_size,
     sparse_scores, sparse_shared, sparse_squares,
 )
+from ckmeans._memory cimport LINE, data_of
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_PLAIN
 from ckmeans._slack cimport (
-    BEFORE, LOSS, MOVED, N_MOVES, OTHERS, blur_of, drift_between, keep_distances, lose, open_by,
-    round_up, slack_of,
+    LOSS, MOVED, Moves, add_moves, begin_sums, keep_distances, lay_out_moves, measure_moves,
+    note_slack, open_by, show_f32,
 )
 from ckmeans._threads cimport (
     Pass, comes, dismiss_all, heed_signals, load, next_of, open_pass, spare, take_segment,
@@ -574,11 +575,9 @@ cdef class CsrSweep:
     cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
     cdef const double[:, ::1] centroid_view    # which are these
     cdef const double[:, ::1] expected    # those that moves are measured to, before that
-    cdef double[::1] slack            # of some rows, as bounds were set; None until it is asked for
-    cdef int32_t[::1] slack_labels    # and their labels then
     cdef list scratches
     cdef object before                # (n,) int32 labels that the totals are of
-    cdef bint weighted, keeps_bounds
+    cdef bint weighted
     cdef int mode
     cdef Py_ssize_t k
     cdef const double[::1] weight_view
@@ -587,12 +586,9 @@ cdef class CsrSweep:
     cdef int64_t[::1] ends            # (k + 1,) where those of a cluster end; and all
     cdef bint anew                    # whether they are all rows, and totals begin with nothing
     cdef int64_t[::1] listed          # (k,) where a centroid's non-zeros begin in the list, or -1
-    cdef float[::1] upper, row_slack
-    cdef double[::1] drift            # of each centroid in this iteration
-    cdef double largest, second       # of these
-    cdef double blur                  # what rounding may have taken of a slack since then
-    cdef double[:, ::1] drifted       # (N_MOVES, room) since bounds were set
-    cdef float[:, ::1] drifted32      # (N_MOVES + 1, room) the same, and a gap that is none
+    cdef float[::1] upper, slack
+    cdef Moves moved_by               # the centroids
+    cdef object room_of_moves
     cdef double[:, ::1] total_view
     cdef double[::1] norms2
     cdef unsigned char[::1] panel
@@ -606,7 +602,7 @@ cdef class CsrSweep:
             self.weight_view = weight
         self.segment_rows = (rows.n + most - 1) // most
         self.n_segments = (rows.n + self.segment_rows - 1) // self.segment_rows
-        self.upper, self.row_slack = np.empty((2, rows.n if keep_bounds else 0), np.float32)
+        self.upper, self.slack = np.empty((2, rows.n if keep_bounds else 0), np.float32)
         self.k = 0
 
     cdef Py_ssize_t end_of(self, Py_ssize_t segment) noexcept nogil:
@@ -625,41 +621,29 @@ cdef class CsrSweep:
             self.norms2, self.counts = np.empty(k), np.empty(k, np.int32)
             self.listed = np.empty(k, np.int64)
             self.nonzero = np.empty(k * (d // LISTED) + 1, np.int32)
-            self.drift = np.zeros(k)
-            self.drifted = np.zeros((N_MOVES, CKM_MOVES_ROOM(k)))
-            self.drifted32 = np.zeros((N_MOVES + 1, CKM_MOVES_ROOM(k)), np.float32)
-            self.drifts.moved = &self.drifted32[MOVED, 0]
-            self.drifts.others = &self.drifted32[OTHERS, 0]
-            self.drifts.before = &self.drifted32[BEFORE, 0]
-            self.drifts.loss = &self.drifted32[LOSS, 0]
-            self.drifts.reach = &self.drifted32[N_MOVES, 0]
-            self.drifts.gaps, self.drifts.k, self.drifts.n_panels = False, k, 1
+            self.room_of_moves = zeroed(lay_out_moves(&self.moved_by, 0, k) + LINE, np.uint8)
+            lay_out_moves(&self.moved_by, <uintptr_t> data_of(self.room_of_moves), k)
+            show_f32(&self.moved_by, &self.drifts)
+            self.drifts.n_panels = 1
             self.comparisons = np.zeros(self.n_segments, np.intp)
             self.scratches = []
             self.k = k
-        self.centroid_view = self.expected = self.slack = None
-        self.bounded = False
+        self.centroid_view = self.expected = None
+        self.bounded, self.moved_by.n_slack = False, 0
 
     cdef void* packed(self) noexcept nogil:
         return <void*> (<uintptr_t> (&self.panel[0] + 63) // 64 * 64)
 
     def aim(self, const double[:, ::1] centroids, int mode):
         """Prepare the next assignment, to these centroids."""
-        if mode == C_FILTER and (
-                self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
-            self.measure_moves(centroids)
+        if mode == C_FILTER:
+            if self.expected is None or &self.expected[0, 0] != &centroids[0, 0]:
+                self.measure(centroids)
+            add_moves(&self.moved_by, True)
+        elif mode == C_BOUND:
+            begin_sums(&self.moved_by)
         self.mode, self.centroid_view, self.expected = mode, centroids, None
         self.bounded = mode > C_PLAIN
-        if mode == C_BOUND:
-            self.slack = None    # that of these bounds is to come
-            self.drifted[:] = 0.0
-            self.blur = 0.0
-        elif mode == C_FILTER:
-            self.blur = blur_of(lose(
-                &self.drift[0], self.largest, self.second, self.k, &self.drifted[0, 0],
-                self.drifted.shape[1]), True)
-        if mode >= C_BOUND:
-            round_up(&self.drifted[0, 0], self.drifted.size, &self.drifted32[0, 0])
         with nogil:
             sparse_pack(&centroids[0, 0], self.k, self.rows.d, self.packed(), &self.norms2[0],
                         &self.counts[0])
@@ -668,15 +652,21 @@ cdef class CsrSweep:
     def expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
         these centroids; None if none were set in this run."""
-        if self.bounded and self.slack is None:
-            self.slack, self.slack_labels = slack_of(
-                &self.row_slack[0], &self.label_view[0], self.rows.n)
-        if self.slack is None:
+        cdef Moves* m = &self.moved_by
+        if self.bounded and not m.n_slack:
+            note_slack(m, &self.slack[0], &self.label_view[0], self.rows.n)
+        if not m.n_slack:
             return None
-        self.measure_moves(centroids)
+        self.measure(centroids)
         self.expected = centroids
-        return open_by(self.slack, self.slack_labels, &self.drift[0], self.largest,
-                       self.blur if self.bounded else 0.0)
+        return open_by(m, self.bounded, m.drift, m.largest)
+
+    cdef int measure(self, const double[:, ::1] centroids) except -1:
+        """How far the centroids moved since the last assignment."""
+        cdef const double* before = &self.centroid_view[0, 0]
+        with nogil:
+            measure_moves(&self.moved_by, before, &centroids[0, 0], self.rows.d)
+        return 0
 
     cdef void list_nonzeros(self) noexcept nogil:
         """Centroids with few non-zeros, like those at rows, often lie equally far from a row."""
@@ -690,18 +680,6 @@ cdef class CsrSweep:
                 if self.centroid_view[j, f] != 0:
                     self.nonzero[at] = <int32_t> f
                     at += 1
-
-    cdef int measure_moves(self, const double[:, ::1] centroids) except -1:
-        """How far each centroid moved since the last assignment, rounded up."""
-        cdef Py_ssize_t j, d = self.rows.d
-        cdef const double[:, ::1] before = self.centroid_view
-        with nogil:
-            self.largest = self.second = 0.0
-            for j in range(self.k):
-                self.drift[j] = drift_between(&centroids[j, 0], &before[j, 0], d)
-                self.second = max(self.second, min(self.drift[j], self.largest))
-                self.largest = max(self.largest, self.drift[j])
-        return 0
 
     cdef Scratch scratch(self):
         found = spare(self.scratches)
@@ -763,7 +741,7 @@ cdef class CsrSweep:
             m = min(<Py_ssize_t> CKM_SPARSE_ROWS, last - first)
             if self.mode == C_FILTER:
                 count = filter_rows(&self.label_view[first], m, &self.drifts,
-                                    &self.row_slack[first], &self.upper[first], s.rows)
+                                    &self.slack[first], &self.upper[first], s.rows)
                 self.settle(first, s.rows, count, s)
             else:
                 count = m
@@ -776,7 +754,8 @@ cdef class CsrSweep:
     ) noexcept nogil:
         """Assign rows first + rows[i], or first + i for NULL, by all centroids."""
         cdef const ckm_csr* X = &self.rows.c
-        cdef Py_ssize_t i, u, row
+        cdef const Moves* m = &self.moved_by
+        cdef Py_ssize_t i, u, row, label
         cdef float* upper = s.upper if self.mode >= C_BOUND else NULL
         cdef float* lower = s.lower if self.mode >= C_BOUND else NULL
         cdef Py_ssize_t n_undecided = sparse_nearest(
@@ -789,9 +768,9 @@ cdef class CsrSweep:
             row = first + (i if rows == NULL else rows[i])
             self.label_view[row] = s.labels[i]
             if upper != NULL:
-                keep_distances(s.upper[i], s.lower[i], self.drifted[MOVED, s.labels[i]],
-                               self.drifted[LOSS, s.labels[i]], &self.upper[row],
-                               &self.row_slack[row])
+                label = s.labels[i]
+                keep_distances(s.upper[i], s.lower[i], m.sums[MOVED * m.room + label],
+                               m.sums[LOSS * m.room + label], &self.upper[row], &self.slack[row])
 
     cdef int32_t decide(
         self, Py_ssize_t i, Scratch s, float* upper, float* lower
@@ -909,4 +888,4 @@ cdef class CsrSweep:
         it was given for the one before."""
         self.before_view[row] = self.label_view[row]
         if self.bounded:
-            self.upper[row], self.row_slack[row] = INFINITY, -INFINITY
+            self.upper[row], self.slack[row] = INFINITY, -INFINITY

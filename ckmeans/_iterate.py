@@ -16,9 +16,6 @@ from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep, shift_
 from ckmeans._momentum import Momentum
 from ckmeans._rows import Rows, directions
 
-# Columns up to which the gaps between centroids help: they leave 41 passes' worth of comparisons
-# instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far from centroids.
-GAPS_TO = 8
 # Bounds are first set once fewer rows change than this share: where 1 to 3 % of them do (k = 10 to
 # 50) or 5 to 9 % (k = 256 and 1000), the filter leaves less than WORTHWHILE of the comparisons.
 # From then on the slack of some rows says what it would leave.
@@ -218,25 +215,21 @@ class Problem:
     def go_on(
         self, centroids: np.ndarray, most: int, least_shift: float
     ) -> tuple[np.ndarray, int]:
-        """After an assignment, iterations like it in one compiled call: the interpreter takes 40 us
-        for each, of 0.4 to 1 ms at 1M x 2. They end where there is more to decide than the means.
-        Returns the centroids that rows are assigned to then, and how many iterations it were.
+        """After an assignment, iterations like it in one compiled call: the interpreter adds 20 to
+        30 us to each, of 0.4 to 1 ms at 1M x 2. They end where there is more to decide than the
+        means. Returns the centroids that rows are assigned to then, and how many there were.
         """
         if not self.goes_on or self.mode == GIVEN or self.rows.norms is not None:
             return centroids, 0
         if self._is_long(self.sweep.segment_rows):
             return centroids, 0
         n, k = self.rows.n, len(centroids)
-        products = n * k * self.rows.width
         unsettled, limit = -1.0, 1.0
         if self.prune is None and not self._is_small(k):
             unsettled, limit = n * self._settled(k), self._most_share(k)
-        guests = min(self.n_threads if products >= PARALLEL else 1, self.sweep.n_segments) - 1
-        comparisons, most_comparisons = round(self.share * n * k), int((1 + MOST_UNDECIDED) * n * k)
         centroids, steps, self.changed, comparisons = self.sweep.go_on(
-            centroids, self.changed, comparisons, self.mode, most, least_shift,
-            self.rows.d <= GAPS_TO, unsettled, limit, most_comparisons, self.company, guests,
-            self._is_long(n),
+            centroids, self.mode, most, least_shift, unsettled, limit,
+            int((1 + MOST_UNDECIDED) * n * k), self.company, self._guests(), self._is_long(n),
         )  # fmt: skip
         self._learn(comparisons)
         return centroids, steps
@@ -250,8 +243,7 @@ class Problem:
                 self.sweep.stop_rounding()
 
     def _aim(self, centroids: np.ndarray, mode: int, measure: bool) -> None:
-        measure_gaps = self.rows.d <= GAPS_TO and len(centroids) * 16 < self.share * self.rows.n
-        self.sweep.aim(centroids, mode, measure_gaps, measure)
+        self.sweep.aim(centroids, mode, self.sweep.gaps_pay, measure)
 
     def _collected(self) -> tuple[int, int]:
         """Rows that changed and comparisons made."""
@@ -349,15 +341,14 @@ class Problem:
         """Assign every segment, or add it to the residuals. An interrupt ends that: if it takes
         long, between two of them; and within one, if that does."""
         n, size = self.rows.n, self.sweep.segment_rows
-        products = len(self.sums) * self.rows.width
-        n_threads = self.n_threads if n * products >= PARALLEL else 1
         if not self._is_long(size):
             with self.company:
                 self.sweep.open(adding)
-                self.company.invite(min(n_threads, self.sweep.n_segments) - 1)
+                self.company.invite(self._guests())
                 self.sweep.work(self._is_long(n))
             return
         function = self.sweep.add if adding else self.sweep.assign
+        products = len(self.sums) * self.rows.width
         piece = min(size, max(48, UNINTERRUPTED // products // 48 * 48))  # whole tiles
 
         def segment(number: int) -> Iterator[None]:
@@ -366,7 +357,14 @@ class Problem:
                 function(number, first, min(end, first + piece))
                 yield
 
-        _team.each(segment, [(number,) for number in range(self.sweep.n_segments)], n_threads)
+        tasks = [(number,) for number in range(self.sweep.n_segments)]
+        _team.each(segment, tasks, 1 + self._guests())
+
+    def _guests(self) -> int:
+        """Threads that work on the segments, beside this one."""
+        if self.rows.n * len(self.sums) * self.rows.width < PARALLEL:
+            return 0
+        return min(self.n_threads, self.sweep.n_segments) - 1
 
     def residuals(self, centroids: np.ndarray) -> np.ndarray:
         """Sums over each cluster of x - c, of 1 and of |x - c|^2: (k, d + 2)."""

@@ -12,7 +12,7 @@ from oracle import nearest
 import ckmeans
 from ckmeans import KMeans, MiniBatchKMeans, elbow, kmeans, silhouette
 from ckmeans import _lloyd as lloyd_loops
-from ckmeans._bounds import BOUND
+from ckmeans._bounds import BOUND, FILTER
 from ckmeans._csr import CsrSweep
 from ckmeans._plus_plus import seeds
 from ckmeans._rows import Rows
@@ -227,6 +227,22 @@ def test_the_share_that_bounds_would_leave_is_known_before(simd):
         assert sweep.expected_share(centroids + moves) == pytest.approx(expected, rel=0.02)
         shares.append(expected)
     assert shares[2] < 0.95 * shares[1]
+
+
+def test_one_centroid_leaves_nothing_open(simd):
+    X = text_like(200, 50, 4)
+    rows = SparseRows(X)
+    rows.look(np.inf, 1)
+    sweep, centroid = CsrSweep(rows.csr, None, True), X[:1].toarray()
+    sweep.begin(1)
+    for mode, comparisons in ((BOUND, rows.n), (FILTER, 0)):
+        sweep.aim(centroid, mode)
+        for segment in range(sweep.n_segments):
+            first = segment * sweep.segment_rows
+            sweep.assign(segment, first, min(rows.n, first + sweep.segment_rows))
+        assert sweep.collect() == comparisons
+        assert 0 <= sweep.expected_share(2 * centroid) < 1e-6
+        centroid = 2 * centroid
 
 
 @pytest.mark.parametrize("big", [1e-200, 1e-40, 1e25, 1e140])

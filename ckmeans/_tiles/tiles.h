@@ -89,18 +89,18 @@ ptrdiff_t ckm_nearest_rounded(const int32_t *rounded, ptrdiff_t m, const void *p
 
 #define CKM_MAX_PANELS 6
 
-/* How far k centroids moved since bounds were set for all rows, for the filter. Between two
- * iterations each sum grows by at least what it stands for; it is k long and has room for
- * CKM_MOVES_ROOM(k). Bounds are kept as what they were then, whenever they were set: `upper`, on
- * the distance to the own centroid, less what that has moved; and `slack`, by which the bound on
- * all others exceeds it, with what both have lost. So a row is left alone, and its bounds are not
- * even written, while its slack exceeds the loss of its centroid. */
+/* How far k centroids moved since bounds were set for all rows, for the filter: sums that grow by
+ * at least what is added to them. Each is k long and has room for CKM_MOVES_ROOM(k). Bounds are
+ * kept as what they were then, whenever they were set: `upper`, on the distance to the own
+ * centroid, less what that has moved; and `slack`, by which the bound on all others exceeds it,
+ * with what both have lost. So a row is left alone, and its bounds are not even written, while its
+ * slack exceeds the loss of its centroid. */
 #define CKM_MOVES_ROOM(k) (((k) + 47) / 32 * 32) /* labels of no centroid lie in it, too */
 typedef struct {
     const float *moved;    /* the distances that each centroid moved */
     const float *others;   /* the largest among those of the others */
     const float *before;   /* the same before the last moves */
-    const float *loss;     /* moved and others, together */
+    const float *loss;     /* moved and others, together, but for 6 roundings */
     const float *reach;    /* at most half the distance to the nearest other centroid, less moved:
                               rows of a smaller upper bound are nearest to their own */
     int gaps;              /* whether any of these distances is known */
