@@ -702,17 +702,17 @@ cdef class CsrSweep:
         interrupt comes, if `attentive`."""
         cdef Scratch s = self.scratch()
         with nogil:
-            self.do_segments(s, attentive)
+            self.do_segments(s, 0, attentive)
             wait_for_all(&self.one)
         self.scratches.append(s)
 
     def attend(self):
         """Do segments of one pass after another, until none comes soon or that is forbidden."""
         cdef Scratch s = self.scratch()
-        next_of(&self.one.present)
+        cdef int32_t who = 1 + next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
-                self.do_segments(s, False)
+                self.do_segments(s, who, False)
         self.scratches.append(s)
 
     def present(self):
@@ -723,14 +723,14 @@ cdef class CsrSweep:
         """Let no thread wait for another pass."""
         dismiss_all(&self.one, ended)
 
-    cdef int do_segments(self, Scratch s, bint attentive) except -1 nogil:
-        cdef Py_ssize_t segment = take_segment(&self.one)
+    cdef int do_segments(self, Scratch s, int32_t who, bint attentive) except -1 nogil:
+        cdef Py_ssize_t segment = take_segment(&self.one, who)
         while segment >= 0:
             self.sweep_segment(segment, segment * self.segment_rows, self.end_of(segment), s)
             next_of(&self.one.done)
             if attentive:
                 heed_signals(&self.one)
-            segment = take_segment(&self.one)
+            segment = take_segment(&self.one, who)
         return 0
 
     cdef void sweep_segment(

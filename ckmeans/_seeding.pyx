@@ -873,23 +873,23 @@ cdef class Seeding:
     cdef void pass_over(self, Work* w) noexcept nogil:
         """Do the pass for every segment."""
         open_pass(&self.one, self.n_segments)
-        self.do_segments(w)
+        self.do_segments(w, 0)
         wait_for_all(&self.one)
 
-    cdef void do_segments(self, Work* w) noexcept nogil:
-        cdef Py_ssize_t segment = take_segment(&self.one)
+    cdef void do_segments(self, Work* w, int32_t who) noexcept nogil:
+        cdef Py_ssize_t segment = take_segment(&self.one, who)
         while segment >= 0:
             self.work_on(segment, w)
             next_of(&self.one.done)
-            segment = take_segment(&self.one)
+            segment = take_segment(&self.one, who)
 
     def attend(self):
         """Do segments of the passes of steps(), until none comes soon or that is forbidden."""
         cdef Scratch scratch = self.scratch()
-        next_of(&self.one.present)
+        cdef int32_t who = 1 + next_of(&self.one.present)
         with nogil:
             while comes(&self.one):
-                self.do_segments(&scratch.work)
+                self.do_segments(&scratch.work, who)
         self.scratches.append(scratch)
 
     def present(self):

@@ -1,6 +1,7 @@
 # What threads of one problem share.
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t
+from libc.string cimport memset
 
 cdef extern from *:
     """
@@ -42,6 +43,7 @@ cdef enum:
     SPINS = 1 << 15               # 12 to 45 ns each: 0.4 to 1.5 ms
     EARLY = 1 << 18               # and while the others have not done their part, so many more
     COURTESY = 64                 # spins between offers of the CPU to others, who may be waited for
+    MOST_SEGMENTS = 48
 
 # Passes over segments, which threads share that stay from one pass to the next. A pass is open
 # while `begun` is negative: so whoever gets such a number has a segment of this very pass, which is
@@ -49,6 +51,7 @@ cdef enum:
 # all who will look at it, since those who give up look once more after they have signed off.
 cdef struct Pass:
     int32_t begun, done, n, present, dismissed
+    int32_t[MOST_SEGMENTS] taken
 
 
 cdef inline int32_t next_of(int32_t* at) noexcept nogil:
@@ -58,15 +61,32 @@ cdef inline int32_t next_of(int32_t* at) noexcept nogil:
 
 cdef inline void open_pass(Pass* one, Py_ssize_t n) noexcept nogil:
     """Give out n segments. Who takes them sees all that was written before."""
+    memset(one.taken, 0, n * sizeof(int32_t))
     store(&one.n, <int32_t> n)
     store(&one.done, 0)
     store(&one.begun, <int32_t> -n)
 
 
-cdef inline Py_ssize_t take_segment(Pass* one) noexcept nogil:
-    """A segment that no thread has begun; or -1."""
-    cdef int32_t number = next_of(&one.begun) if load(&one.begun) < 0 else 0
-    return number + one.n if number < 0 else -1
+cdef inline bint takes(Pass* one, int32_t segment) noexcept nogil:
+    return not load(&one.taken[segment]) and next_of(&one.taken[segment]) == 0
+
+
+cdef inline Py_ssize_t take_segment(Pass* one, int32_t who) noexcept nogil:
+    """A segment that no thread has begun; or -1. Each thread first takes those that it had in the
+    pass before, which lie in its cache, and then what others would do last (two threads, photograph
+    with k = 64: 0.94 of the time; ten iterations of 1M x 2: 0.95)."""
+    cdef int32_t segment, n_threads
+    if load(&one.begun) >= 0 or next_of(&one.begun) >= 0:
+        return -1
+    n_threads = load(&one.present) + 1
+    segment = who % n_threads
+    while segment < one.n and not takes(one, segment):
+        segment += n_threads
+    if segment >= one.n:
+        segment = one.n - 1
+        while not takes(one, segment):    # others have at most all but one
+            segment -= 1
+    return segment
 
 
 cdef inline int heed_signals(Pass* one) except -1 with gil:

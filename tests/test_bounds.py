@@ -423,6 +423,18 @@ def test_gaps_not_measured_anew_are_lowered(level):
         np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
 
 
+def test_gaps_are_less_by_what_the_centroids_were_rounded(level):
+    """Rows and rounded centroids lie on multiples of 4: there, half the gap of 4.1 is 3, beyond the
+    row that lies 2.1 from its centroid and 2 from the other one."""
+    X = np.array([[2.0**25], [2.0**25 + 4]], np.float32)
+    sweep = Sweep(Source(X), None, np.full(1, 2.0**25), True)
+    sweep.begin(2)
+    for other, labels in ((6.4, [0, 0]), (6.0, [0, 1])):
+        mode = FILTER if sweep.bounded else BOUND
+        swept(sweep, 2, 2.0**25 + np.array([[1.9], [other]]), mode)
+        np.testing.assert_array_equal(sweep.labels, labels)
+
+
 def test_an_opened_row_is_looked_at_again(level):
     for dtype in (np.float32, np.float64):
         X = blobs(np.random.default_rng(1), 500, 3, 5, dtype)
