@@ -354,7 +354,7 @@ class Worker:
             failed |= (reached == 0) | (run.n_iter == 0)
             run.cluster_inertias[:] = residuals[:, :, -1]
             run.sizes[:] = residuals[:, :, -2]
-            run.inertia[:] = run.cluster_inertias.sum(axis=1)
+            run.inertia[:] = np.add.accumulate(run.cluster_inertias, axis=1)[:, -1]  # as kmeans()
             run.converged[:] = converged
             self.keep(run, first, last, r)
         if n_runs < batch.n_init:

@@ -11,6 +11,7 @@ SCREENED: Final[int]
 BOUND: Final[int]
 FILTER: Final[int]
 
+def added_up(values: NDArray[np.float64]) -> float: ...
 def shift_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> float: ...
 def weighted_shift(
     mass: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
@@ -68,12 +69,8 @@ class Sweep:
     def run(
         self, start: NDArray[np.float64], given: bool, max_iter: int, least_shift: float
     ) -> (
-        tuple[
-            NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], int,
-            bool,
-        ]
-        | None
-    ): ...  # fmt: skip
+        tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], float, int, bool] | None
+    ): ...
     def solve_each(
         self, first: int, stride: int, centroids: NDArray[np.float64], labels: NDArray[np.int32],
         given: bool, max_iter: int, least_shifts: NDArray[np.float64],

@@ -29,7 +29,7 @@ from ckmeans._lloyd cimport (
     packed_size, read_rows, real, round_rows, rounded_packed_size, rounded_size, sort_open_rows,
     takes_lists,
 )
-from ckmeans._memory cimport LINE, data_of, next_piece
+from ckmeans._memory cimport LINE, data_of, next_piece, numbers_of
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
 from ckmeans._slack cimport (
     MOVED, REACH, Moves, add_moves, begin_sums, lay_out_moves, measure_moves, note_slack, open_by,
@@ -56,7 +56,6 @@ cdef enum:
     GATHERED_DOUBLE = 1 << 12
     MANY = 4                      # pieces of converted rows, at least, that are settled together
     AT_ONCE = 21 * TILE           # most listed rows assigned at once
-    ROOM = BLOCK_ROWS + TILE      # vectors may end behind the last row of a block
     SORT_FROM_K = 64              # centroids; with fewer, assigning a row is as cheap
     SAMPLED = 1024                # rows by which the scale of integers is chosen
     ASKED = 4                     # assignments between questions whether bounds still pay
@@ -65,7 +64,7 @@ cdef enum:
     # from centroids.
     GAPS_TO = 8
 
-cdef int FLOAT64 = np.dtype(np.float64).num
+cdef int FLOAT64 = np.dtype(np.float64).num, INT32 = np.dtype(np.int32).num
 
 # Of the length that 99 % of those rows stay below: few others are longer than this many times it.
 cdef double ROOMY = 1.5
@@ -102,17 +101,17 @@ cdef struct Plan:
     ckm_drifts_f64 drifts64
 
 cdef struct Work:
-    int32_t* before               # (ROOM,) labels
-    int32_t* open                 # (ROOM,) rows of the block that may change, or are undecided
-    int32_t* own                  # (ROOM,) their labels; or rows that change, within a piece
-    int32_t* lists[CKM_MAX_PANELS]    # (ROOM,) each: places in `open`
-    int32_t* rows                 # (ROOM,)
+    int32_t* before               # (room,) labels
+    int32_t* open                 # (room,) rows of the block that may change, or are undecided
+    int32_t* own                  # (room,) their labels; or rows that change, within a piece
+    int32_t* lists[CKM_MAX_PANELS]    # (room,) each: places in `open`
+    int32_t* rows                 # (room,)
     int32_t* found                # (AT_ONCE,)
     int32_t* undecided            # (AT_ONCE + 1,)
-    double* squares               # (ROOM,) of the open rows, to the own centroids
-    char* upper                   # (ROOM,) of the open rows
-    char* slack                   # (ROOM,)
-    char* ends                    # (ROOM,)
+    double* squares               # (room,) of the open rows, to the own centroids
+    char* upper                   # (room,) of the open rows
+    char* slack                   # (room,)
+    char* ends                    # (room,)
     char* least2                  # (AT_ONCE,)
     char* upper2                  # (AT_ONCE,)
     char* lower2                  # (AT_ONCE,)
@@ -124,25 +123,28 @@ cdef class Scratch:
     cdef Work work
     cdef object memory
 
-    def __cinit__(self, Py_ssize_t gathered_bytes):
-        self.memory = np.empty(self.lay_out(0, gathered_bytes) + LINE, np.uint8)
-        self.lay_out(<uintptr_t> data_of(self.memory), gathered_bytes)
+    def __cinit__(self, Py_ssize_t n, Py_ssize_t gathered_bytes):
+        self.memory = np.empty(self.lay_out(0, n, gathered_bytes) + LINE, np.uint8)
+        self.lay_out(<uintptr_t> data_of(self.memory), n, gathered_bytes)
 
-    cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t gathered_bytes) noexcept:
+    cdef uintptr_t lay_out(
+        self, uintptr_t at, Py_ssize_t n, Py_ssize_t gathered_bytes
+    ) noexcept:
         cdef Work* w = &self.work
-        cdef Py_ssize_t i
-        w.before = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
-        w.open = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
-        w.own = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+        # Vectors may end behind the last row of a block.
+        cdef Py_ssize_t i, room = min(n, <Py_ssize_t> BLOCK_ROWS) + TILE
+        w.before = <int32_t*> next_piece(&at, room * sizeof(int32_t))
+        w.open = <int32_t*> next_piece(&at, room * sizeof(int32_t))
+        w.own = <int32_t*> next_piece(&at, room * sizeof(int32_t))
         for i in range(CKM_MAX_PANELS):
-            w.lists[i] = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
-        w.rows = <int32_t*> next_piece(&at, ROOM * sizeof(int32_t))
+            w.lists[i] = <int32_t*> next_piece(&at, room * sizeof(int32_t))
+        w.rows = <int32_t*> next_piece(&at, room * sizeof(int32_t))
         w.found = <int32_t*> next_piece(&at, AT_ONCE * sizeof(int32_t))
         w.undecided = <int32_t*> next_piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
-        w.squares = <double*> next_piece(&at, ROOM * sizeof(double))
-        w.upper = <char*> next_piece(&at, ROOM * sizeof(double))
-        w.slack = <char*> next_piece(&at, ROOM * sizeof(double))
-        w.ends = <char*> next_piece(&at, ROOM * sizeof(double))
+        w.squares = <double*> next_piece(&at, room * sizeof(double))
+        w.upper = <char*> next_piece(&at, room * sizeof(double))
+        w.slack = <char*> next_piece(&at, room * sizeof(double))
+        w.ends = <char*> next_piece(&at, room * sizeof(double))
         w.least2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.upper2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.lower2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
@@ -577,6 +579,16 @@ cdef void sweep_rows(
         first += m
 
 
+cpdef double added_up(const double[::1] values):
+    """Their sum, one after another. (To call NumPy for that takes 2 of the 110 us of a small fit.)
+    """
+    cdef Py_ssize_t i
+    cdef double total = 0.0
+    for i in range(values.shape[0]):
+        total += values[i]
+    return total
+
+
 cpdef double shift_between(const double[:, ::1] a, const double[:, ::1] b):
     """The sum of the centroids' squared moves."""
     return square_apart(&a[0, 0], &b[0, 0], a.shape[0] * a.shape[1])
@@ -662,6 +674,8 @@ cdef class Sweep:
     # moves: `record` bytes apart, since threads that write to the same line wait for each other.
     cdef char* records
     cdef Py_ssize_t record
+    cdef double* residue              # (k, d + 2) of a whole run, and
+    cdef double* other_means          # (k, d)
     cdef char* panels
 
     def __init__(
@@ -694,10 +708,8 @@ cdef class Sweep:
         p.k = 0
 
     cdef int aim_reference(self, reference) except -1:
-        if reference.dtype.num != FLOAT64 or reference.nbytes != self.plan.d * 8:
-            raise ValueError(f"reference must be float64 of shape ({self.plan.d},)")
+        self.plan.reference = <double*> numbers_of(reference, FLOAT64, self.plan.d, "reference")
         self.reference = reference
-        self.plan.reference = <double*> data_of(reference)
         return 0
 
     cdef int take_memory(self) except -1:
@@ -750,16 +762,13 @@ cdef class Sweep:
         self.plan.labels, self.plan.before = &labels[0], &before[0]
 
     def begin(self, Py_ssize_t k, labels=None):
-        """Start a run with k clusters, in new totals and labels or those given, (n,) int32."""
+        """Start a run with k clusters, in new totals and labels or those given, (n,) int32; or
+        any, where show() brings those of each piece."""
         cdef Plan* p = &self.plan
         self.labels = np.empty(p.n, np.int32) if labels is None else labels
+        p.labels = <int32_t*> numbers_of(self.labels, INT32, -1, "labels")
         if labels is None:
-            self.label_view = None
-            p.labels = <int32_t*> data_of(self.labels)
             memset(p.labels, 0xFF, p.n * sizeof(int32_t))    # -1: in no cluster yet
-        else:
-            self.label_view = labels
-            p.labels = &self.label_view[0]
         self.totals = np.zeros((k, p.d + 2))
         self.total = <double*> data_of(self.totals)
         if k != p.k:
@@ -780,6 +789,8 @@ cdef class Sweep:
         self.partial = <double*> next_piece(&at, clusters * (p.d + 2) * sizeof(double))
         self.record = (3 * sizeof(Py_ssize_t) + k + LINE - 1) // LINE * LINE
         self.records = <char*> next_piece(&at, self.n_segments * self.record)
+        self.residue = <double*> next_piece(&at, k * (p.d + 2) * sizeof(double))
+        self.other_means = <double*> next_piece(&at, k * p.d * sizeof(double))
         # The smaller panels hold less than all centroids together.
         self.panels = <char*> next_piece(&at, (
             2 * packed_size(k, p.d, self.single)
@@ -1095,7 +1106,8 @@ cdef class Sweep:
     cdef Scratch scratch(self):
         found = spare(self.scratches)
         if found is None:
-            return Scratch(self.plan.gathered * self.plan.d * (4 if self.single else 8))
+            return Scratch(
+                self.plan.n, self.plan.gathered * self.plan.d * (4 if self.single else 8))
         return found
 
     cpdef aim_residuals(self, const double[:, ::1] centroids):
@@ -1228,33 +1240,33 @@ cdef class Sweep:
         return share <= limit if mode == C_FILTER else share > limit
 
     def run(
-        self, const double[:, ::1] start, bint given, Py_ssize_t max_iter, double least_shift,
+        self, start, bint given, Py_ssize_t max_iter, double least_shift,
     ):
         """A run of a problem of one segment as lloyd() in `_iterate.py` does it, after begin():
-        centroids, residuals, sizes where rows have no weights, inertias, iterations, and whether it
-        converged. None if a cluster was emptied.
+        centroids, sizes where rows have no weights, inertias and their sum, iterations, and whether
+        it converged. None if a cluster was emptied.
         """
         cdef Scratch scratch = self.scratch()
         cdef Py_ssize_t k = self.plan.k, d = self.plan.d, j, n_iter
         cdef bint converged = False
-        means, residuals, other = np.empty((k, d)), np.empty((k, d + 2)), np.empty((k, d))
+        means, sizes, inertias = np.empty((k, d)), np.empty(k, np.int64), np.empty(k)
+        cdef const double* first = <double*> numbers_of(start, FLOAT64, k * d, "start")
         cdef double* at = <double*> data_of(means)
-        cdef double* residue = <double*> data_of(residuals)
-        cdef double* next_means = <double*> data_of(other)
+        cdef int64_t* count = <int64_t*> data_of(sizes)
+        cdef double* inertia = <double*> data_of(inertias)
+        cdef double* residue = self.residue
         with nogil:
-            memcpy(at, &start[0, 0], k * d * sizeof(double))
-            n_iter = self.solve(at, next_means, given, max_iter, least_shift, residue, &converged,
-                                &scratch.work)
+            memcpy(at, first, k * d * sizeof(double))
+            n_iter = self.solve(at, self.other_means, given, max_iter, least_shift, residue,
+                                &converged, &scratch.work)
+            for j in range(k):
+                count[j] = <int64_t> residue[d] if self.plan.weight == NULL else 0
+                inertia[j] = residue[d + 1]
+                residue += d + 2
         self.scratches.append(scratch)
         if not n_iter:
             return None
-        sizes, inertias = np.empty(k, np.int64), np.empty(k)
-        cdef int64_t* count = <int64_t*> data_of(sizes)
-        cdef double* inertia = <double*> data_of(inertias)
-        for j in range(k):
-            count[j] = <int64_t> residue[j * (d + 2) + d] if self.plan.weight == NULL else 0
-            inertia[j] = residue[j * (d + 2) + d + 1]
-        return means, residuals, sizes, inertias, n_iter, converged
+        return means, sizes, inertias, added_up(inertias), n_iter, converged
 
     def solve_each(
         self,
@@ -1280,7 +1292,6 @@ cdef class Sweep:
         reference = np.empty(p.d)
         cdef double* middle = <double*> data_of(reference)
         cdef double[:, ::1] three = np.empty((3, p.d))
-        cdef double[:, ::1] other = np.empty((p.k, p.d))
         self.aim_reference(reference)
         with nogil:
             for i in range(centroids.shape[0]):
@@ -1293,7 +1304,7 @@ cdef class Sweep:
                     memset(p.labels, 0xFF, p.n * sizeof(int32_t))
                 memset(self.total, 0, p.k * (p.d + 2) * sizeof(double))
                 n_iter[i] = self.solve(
-                    &centroids[i, 0, 0], &other[0, 0], given, max_iter, least_shifts[i],
+                    &centroids[i, 0, 0], self.other_means, given, max_iter, least_shifts[i],
                     &residuals[i, 0, 0], &fixed, &scratch.work)
                 converged[i] = fixed
         source.data = origin

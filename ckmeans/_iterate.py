@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ckmeans import _lloyd, _team
-from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep, shift_between
+from ckmeans._bounds import (
+    BOUND,
+    FILTER,
+    GIVEN,
+    PLAIN,
+    SCREENED,
+    Sweep,
+    added_up,
+    shift_between,
+)  # fmt: skip
 from ckmeans._momentum import Momentum
 from ckmeans._rows import Rows, directions
 
@@ -262,11 +271,10 @@ class Problem:
             return None
         found = self.sweep.run(start, self.given, most, limits.shift)
         if found is not None:
-            centroids, residuals, sizes, inertias, n_iter, converged = found
+            centroids, sizes, inertias, inertia, n_iter, converged = found
             if converged or n_iter == limits.max_iter:
                 if self.weight is not None:
-                    sizes = self.sizes(residuals)
-                inertia = float(np.add.reduce(inertias))
+                    sizes = self.sizes_by_labels(k)
                 return Run(centroids, self.labels, sizes, inertias, inertia, n_iter, converged)
         self.begin(k, None)
         return None
@@ -452,7 +460,11 @@ class Problem:
         """Rows of each cluster."""
         if self.weight is None:
             return residuals[:, -2].astype(np.int64)
-        return _lloyd.count(self.labels, len(residuals))
+        return self.sizes_by_labels(len(residuals))
+
+    def sizes_by_labels(self, k: int) -> np.ndarray:
+        """The same by labels."""
+        return _lloyd.count(self.labels, k)
 
     @property
     def rows_changed(self) -> int:
@@ -529,7 +541,7 @@ def run_of(
     stopped: bool = False, too_few: bool = False,
 ) -> Run:  # fmt: skip
     sizes, inertias = problem.sizes(residuals), residuals[:, -1].copy()
-    inertia = float(np.add.reduce(inertias))
+    inertia = added_up(inertias)
     return Run(
         centroids, problem.labels, sizes, inertias, inertia, n_iter, converged, stopped, too_few
     )  # fmt: skip
@@ -565,7 +577,7 @@ def reassigned(problem: Problem, run: Run, centroids: np.ndarray) -> Run:
     inertias = residuals[:, -1].copy()
     return replace(
         run, labels=problem.labels, sizes=problem.sizes(residuals), cluster_inertias=inertias,
-        inertia=float(inertias.sum()),
+        inertia=added_up(inertias),
     )  # fmt: skip
 
 

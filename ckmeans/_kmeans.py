@@ -17,7 +17,7 @@ from ckmeans._column import Column
 from ckmeans._generators import generator
 from ckmeans._iterate import Limits, Problem, Progress, Run, Start, lloyd, problem_of, reassigned
 from ckmeans._refine import refined
-from ckmeans._results import KMeansResult
+from ckmeans._results import KMeansResult, made
 from ckmeans._rows import Rows
 from ckmeans._starts import starting_rows
 
@@ -229,7 +229,8 @@ def finished(
     if rows.scale is not None:
         # They come back rounded, and with them some ties: labels belong to what predict() will use.
         best = reassigned(problem, best, rows.computed(centroids))
-    return KMeansResult(
+    return made(
+        KMeansResult,
         centroids=centroids,
         labels=problem.labels_of_all(best.labels, last),
         inertia=best.inertia,

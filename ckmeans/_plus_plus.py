@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,32 +16,24 @@ UNINTERRUPTED = 1 << 27  # the same, between two chances for an interrupt
 AHEAD = 1 << 20  # elements; of as many, candidates are drawn ahead
 
 
-class Seeds(NamedTuple):
-    """The chosen rows, and the nearest of them to each row.
-
-    Attributes
-    ----------
-    centroids : ndarray of shape (k, d), float64
-    owner : ndarray of shape (n,), int32, or None
-        The nearest centroid, the lowest index on ties (also among repeated ones); None for sparse
-        rows.
-    nearest : ndarray of shape (n,), float64
-        The squared distance to it; in the memory that was given, if any.
-    """
-
-    centroids: np.ndarray
-    owner: np.ndarray | None
-    nearest: np.ndarray
-
-
 def seeds(
     rows: Rows, k: int, rng: Any, weight: np.ndarray | None, n_threads: int = 1,
     memory: np.ndarray | None = None,
-) -> Seeds:  # fmt: skip
+) -> Any:  # fmt: skip
     """k rows, each drawn with 2 + floor(ln k) candidates of which the best is kept.
 
     The first K rows drawn for k are a start for every K < k. Squared distances are kept in `memory`
     (m,) uint8 if that is given and large enough.
+
+    Returns
+    -------
+    Seeding, with
+        centroids : ndarray of shape (k, d), float64
+        owner : ndarray of shape (n,), int32, or None
+            The nearest centroid, the lowest index on ties (also among repeated ones); None for
+            sparse rows.
+        nearest : ndarray of shape (n,), float64
+            The squared distance to it; in the memory that was given, if any.
     """
     n_candidates = 2 + int(math.log(k))
     seeding = seeding_of(rows, weight, k, n_candidates, memory)
@@ -55,7 +47,7 @@ def seeds(
         reached = grown(seeding, k, rng, threads, at_once)
     if reached < k:  # every row of any weight is a centroid already: repeat some
         seeding.centroids[reached:] = seeding.centroids[rng.integers(reached, size=k - reached)]
-    return Seeds(seeding.centroids, seeding.owner, seeding.nearest)
+    return seeding
 
 
 def grown(seeding: Any, k: int, rng: Any, threads: int, at_once: int) -> int:

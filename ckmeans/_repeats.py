@@ -52,8 +52,8 @@ class RepeatingProblem(Problem):
     def rows_changed(self) -> int:
         return self.moved
 
-    def sizes(self, residuals: np.ndarray) -> np.ndarray:
-        return sums(self.labels, len(residuals), self.times()).astype(np.int64)
+    def sizes_by_labels(self, k: int) -> np.ndarray:
+        return sums(self.labels, k, self.times()).astype(np.int64)
 
     def labels_of_all(self, labels: np.ndarray, last: bool = True) -> np.ndarray:
         return pick(labels, self.numbers, self.numbers if last else np.empty_like(self.numbers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dask.array import Array as DaskArray
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+
+T = TypeVar("T")
 
 
 def nearest_labels(
@@ -60,6 +63,14 @@ def own_distances2(
 
     rows.each_block(measure, valid.threads(n_threads))
     return squares
+
+
+def made(cls: type[T], **fields: Any) -> T:
+    """An instance of a frozen dataclass, which itself would set each field by a call: 4 of the 110
+    us of a small fit."""
+    instance = object.__new__(cls)
+    instance.__dict__.update(fields)
+    return instance
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,11 +31,13 @@ from ckmeans._lloyd cimport (
     seed_fetch_rows, seed_narrow_gains, seed_open_rows, seed_pack_candidates, seed_pack_sift,
     seed_sift, seed_sift_bytes, seed_wide_gains,
 )
-from ckmeans._memory cimport LINE, data_of, next_piece
+from ckmeans._memory cimport LINE, data_of, next_piece, numbers_of
 from ckmeans._source cimport Source, ckm_source
 from ckmeans._threads cimport (
     Pass, comes, dismiss_all, load, next_of, open_pass, spare, take_segment, wait_for_all,
 )
+
+cdef int FLOAT64 = np.dtype(np.float64).num
 
 cdef enum:
     CELL = CKM_CELL_ROWS
@@ -846,12 +848,13 @@ cdef class Seeding:
         self.scratches.append(scratch)
         return self.reached
 
-    def seed(self, const double[::1] uniforms):
-        """All of it, by 1 + steps * n_uniforms numbers; returns how many centroids there are."""
+    def seed(self, uniforms):
+        """All of it, by 1 + (k - 1) * n_uniforms numbers; returns how many centroids there are."""
         cdef Scratch scratch = self.scratch()
+        cdef const double* numbers = <double*> numbers_of(
+            uniforms, FLOAT64, 1 + (self.k - 1) * self.n_uniforms, "uniforms")
         with nogil:
-            self.seed_all(
-                &uniforms[0], 1 + (uniforms.shape[0] - 1) // self.n_uniforms, &scratch.work)
+            self.seed_all(numbers, self.k, &scratch.work)
         self.scratches.append(scratch)
         return self.j
 

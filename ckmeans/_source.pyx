@@ -4,7 +4,6 @@
 
 The conversion to the dtype that rows are computed in is `_tiles/read.h`; this says what to read.
 """
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.float cimport DBL_MAX
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 
@@ -13,12 +12,16 @@ cimport cython
 import numpy as np
 
 from ckmeans._lloyd cimport CKM_LONG, first_bad, read_rows
-from ckmeans._memory cimport data_of
+from ckmeans._memory cimport (
+    PyArray_DATA, PyArray_DIM, PyArray_ISBYTESWAPPED, PyArray_NDIM, PyArray_STRIDE, PyArray_TYPE,
+    PyArrayObject, data_of,
+)
 
 cdef extern from "_tiles/tiles.h":
     int CKM_BOOL, CKM_UINT8, CKM_INT8, CKM_UINT16, CKM_INT16, CKM_FLOAT16, CKM_FLOAT32
     int CKM_FLOAT64, CKM_UINT32, CKM_INT32, CKM_UINT64, CKM_INT64
 
+cdef type ARRAY = np.ndarray
 TYPES = {
     "b1": CKM_BOOL,
     "u1": CKM_UINT8, "u2": CKM_UINT16, "u4": CKM_UINT32, "u8": CKM_UINT64,
@@ -46,22 +49,22 @@ cdef class Source:
     """
 
     def __cinit__(self, X, offset=None, scale=None, norms=None):
-        cdef Py_buffer memory
-        dtype = X.dtype
-        number = NUMBERS.get(dtype.num)
+        cdef const PyArrayObject* array = <const PyArrayObject*> <void*> X
+        if not isinstance(X, ARRAY):
+            raise TypeError(f"X must be a NumPy array, got {type(X).__name__}")
+        number = NUMBERS.get(PyArray_TYPE(array))
         if number is None:
-            raise TypeError(f"X must hold real numbers of at most 64 bits, got dtype {dtype}")
+            raise TypeError(f"X must hold real numbers of at most 64 bits, got dtype {X.dtype}")
         if (offset is None) != (scale is None):
             raise ValueError("offset and scale must be given together")
         self.c.type = number
-        self.c.swapped = not dtype.isnative
+        self.c.swapped = PyArray_ISBYTESWAPPED(array)
         self.single = scale is None and norms is None and self.c.type <= CKM_FLOAT32
-        PyObject_GetBuffer(X, &memory, PyBUF_STRIDES)
-        if memory.ndim == 2:
-            self.c.data = <const char*> memory.buf
-            self.n, self.d = memory.shape[0], memory.shape[1]
-            self.c.row_stride, self.c.column_stride = memory.strides[0], memory.strides[1]
-        PyBuffer_Release(&memory)
+        if PyArray_NDIM(array) == 2:
+            self.c.data = <const char*> PyArray_DATA(array)
+            self.n, self.d = PyArray_DIM(array, 0), PyArray_DIM(array, 1)
+            self.c.row_stride = PyArray_STRIDE(array, 0)
+            self.c.column_stride = PyArray_STRIDE(array, 1)
         if not (self.n and self.d):
             raise ValueError(f"X must be 2-D and not empty, got shape {X.shape}")
         if scale is not None:

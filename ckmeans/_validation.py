@@ -44,7 +44,7 @@ def as_matrix(X: Any, name: str = "X") -> np.ndarray:
     if array.ndim != 2:
         hint = f"; use {name}.reshape(-1, 1) for one column" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
-    if not array.shape[0] or not array.shape[1]:
+    if not array.size:
         raise ValueError(f"{name} must have at least one row and one column, got {array.shape}")
     return array
 
