@@ -554,7 +554,7 @@ def assigned(
     centroids; the inertia, where watched; and whether the run goes on: from a step beyond the means
     it does, though no label changed."""
     changed = problem.assign(centroids, measure=watched)
-    inertia = float(problem.measured()[:, -1].sum()) if watched else math.nan
+    inertia = added_up(problem.measured()[:, -1]) if watched else math.nan
     if momentum is None:
         return centroids, inertia, changed > 0
     moving = changed > 0 or momentum.steps > 0

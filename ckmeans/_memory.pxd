@@ -3,7 +3,7 @@ from libc.stdint cimport uintptr_t
 
 cdef extern from "numpy/ndarraytypes.h":
     enum:
-        NPY_ARRAY_C_CONTIGUOUS
+        NPY_ARRAY_CARRAY_RO        # C-contiguous and aligned
     ctypedef struct PyArrayObject:
         pass
     # Of an array, without a call.
@@ -20,8 +20,8 @@ cdef enum:
 
 
 cdef inline void* data_of(array) noexcept:
-    """The data of a contiguous NumPy array, for as long as somebody keeps it. A small fit has
-    dozens of arrays, and feels what a buffer or a view of each costs."""
+    """The data of a contiguous NumPy array that was made here, for as long as somebody keeps it. A
+    small fit has dozens of arrays, and feels what a buffer or a view of each costs."""
     return PyArray_DATA(<const PyArrayObject*> <void*> array)
 
 
@@ -30,14 +30,14 @@ cdef inline void* numbers_of(array, int type_number, Py_ssize_t n, name) except 
     another."""
     cdef const PyArrayObject* numbers = <const PyArrayObject*> <void*> array
     cdef Py_ssize_t size = 1
-    cdef int axis
+    cdef int axis, packed = PyArray_FLAGS(numbers) & NPY_ARRAY_CARRAY_RO
     for axis in range(PyArray_NDIM(numbers)):
         size *= PyArray_DIM(numbers, axis)
-    if (PyArray_TYPE(numbers) != type_number or 0 <= n != size
-            or not PyArray_FLAGS(numbers) & NPY_ARRAY_C_CONTIGUOUS):
+    if (PyArray_TYPE(numbers) != type_number or 0 <= n != size or packed != NPY_ARRAY_CARRAY_RO
+            or PyArray_ISBYTESWAPPED(numbers)):
         raise ValueError(
-            f"{name} must be C-contiguous, of {n} numbers of NumPy's type {type_number}; "
-            f"got {size} of type {array.dtype.num}"
+            f"{name} must be {'any' if n < 0 else n} numbers of NumPy's type {type_number}, one "
+            f"after another in memory; got {size} of dtype {array.dtype}"
         )
     return PyArray_DATA(numbers)
 

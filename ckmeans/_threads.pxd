@@ -46,9 +46,10 @@ cdef enum:
     MOST_SEGMENTS = 48
 
 # Passes over segments, which threads share that stay from one pass to the next. A pass is open
-# while `begun` is negative: so whoever gets such a number has a segment of this very pass, which is
-# not over before that is done. Who waits for the next one is `present`: who has opened a pass sees
-# all who will look at it, since those who give up look once more after they have signed off.
+# while `begun` is negative: so whoever gets such a number may take a segment of this very pass, which
+# is not yet `taken`, and the pass is not over before that is done. Who waits for the next one is
+# `present`: who has opened a pass sees all who will look at it, since those who give up look once
+# more after they have signed off.
 cdef struct Pass:
     int32_t begun, done, n, present, dismissed
     int32_t[MOST_SEGMENTS] taken
@@ -60,7 +61,8 @@ cdef inline int32_t next_of(int32_t* at) noexcept nogil:
 
 
 cdef inline void open_pass(Pass* one, Py_ssize_t n) noexcept nogil:
-    """Give out n segments. Who takes them sees all that was written before."""
+    """Give out n segments, MOST_SEGMENTS or fewer. Who takes them sees all that was written before.
+    """
     memset(one.taken, 0, n * sizeof(int32_t))
     store(&one.n, <int32_t> n)
     store(&one.done, 0)
