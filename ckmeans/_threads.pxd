@@ -46,7 +46,7 @@ cdef enum:
     MOST_SEGMENTS = 48
 
 # Passes over segments, which threads share that stay from one pass to the next. A pass is open
-# while `begun` is negative: so whoever gets such a number may take a segment of this very pass, which
+# while `begun` is negative: so whoever gets such a number may take a segment of this very pass that
 # is not yet `taken`, and the pass is not over before that is done. Who waits for the next one is
 # `present`: who has opened a pass sees all who will look at it, since those who give up look once
 # more after they have signed off.
