@@ -17,6 +17,7 @@ from ckmeans import ConvergenceWarning, _bounds, kmeans
 from ckmeans._bounds import BOUND, FILTER, GIVEN, PLAIN, SCREENED, Sweep
 from ckmeans._iterate import Problem
 from ckmeans._rows import Rows
+from ckmeans._seeding import Seeding
 from ckmeans._source import Source
 
 ALGORITHMS = ("lloyd", "hamerly", "auto")
@@ -433,6 +434,35 @@ def test_gaps_are_less_by_what_the_centroids_were_rounded(level):
         mode = FILTER if sweep.bounded else BOUND
         swept(sweep, 2, 2.0**25 + np.array([[1.9], [other]]), mode)
         np.testing.assert_array_equal(sweep.labels, labels)
+
+
+@pytest.mark.parametrize("name", ["reference", "labels", "start", "uniforms"])
+def test_compiled_code_refuses_arrays_that_it_would_misread(name):
+    """Of another type, byte order or length, or with gaps between numbers."""
+    source = Source(np.random.default_rng(0).random((40, 2)))
+    sweep = Sweep(source, None, np.zeros(2), False)
+    sweep.begin(3)
+    seeding = Seeding(source, None, 3, 3)
+
+    def give(array):
+        if name == "reference":
+            Sweep(source, None, array, False)
+        elif name == "labels":
+            sweep.begin(3, array)
+        elif name == "start":
+            sweep.run(array, False, 10, 0.0)
+        else:
+            seeding.seed(array)
+
+    right = {
+        "reference": np.zeros(2), "labels": np.zeros(40, np.int32),
+        "start": np.random.default_rng(1).random((3, 2)), "uniforms": np.full(7, 0.5),
+    }[name]  # fmt: skip
+    give(right)
+    wrong = [right.astype("f4"), right.astype(right.dtype.newbyteorder()), np.repeat(right, 2)[::2]]
+    for array in wrong if name == "labels" else [*wrong, right[:-1].copy()]:
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            give(array)
 
 
 def test_an_opened_row_is_looked_at_again(level):

@@ -163,6 +163,8 @@ def test_threads_read_the_same():
 
 def test_wrong_arguments():
     X = np.zeros((5, 2))
+    with pytest.raises(TypeError, match="NumPy array, got list"):
+        Source([[1.0, 2.0]])
     with pytest.raises(TypeError, match="complex128"):
         Source(X.astype(complex))
     with pytest.raises(ValueError, match="2-D"):
