@@ -3,7 +3,7 @@
 """Equal rows of a matrix: which are distinct, by a hash table, and an order that brings them
 together."""
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 import os
@@ -12,6 +12,7 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport read_rows
+from ckmeans._memory cimport data_of
 from ckmeans._source cimport Source
 
 ctypedef fused word:    # the bits of a float or double: equal also where denormals count as zeros
@@ -165,8 +166,7 @@ cdef class Distinct:
         self.source, self.most, self.count, self.mask = source, most, 0, slots - 1
         self.at_once = max(1, min(AT_ONCE, ELEMENTS // source.d))
         self.values = fresh((most, source.d), np.float32 if source.single else np.float64)
-        cdef uintptr_t address = self.values.__array_interface__["data"][0]
-        self.value_at = <char*> address
+        self.value_at = <char*> data_of(self.values)
         self.slots = zeroed(slots, np.int32)
         self.block = np.empty(self.at_once * row_bytes, np.uint8)
         self.hashes = np.empty(self.at_once, np.uint64)
