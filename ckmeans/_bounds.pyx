@@ -15,7 +15,7 @@ proven at less than half the cost; see `_tiles/rounded.h`.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, fabs, sqrt
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdint cimport INT16_MIN, int16_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memset
 
@@ -23,11 +23,15 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, add_rows, assign_rows, changed_rows,
-    ckm_drifts_f32, ckm_drifts_f64, ckm_rest, decide_row, distance2, filter_rows, keep_rows,
-    move_rows, nearest_rounded, nearest_rows, own_squares, pack_centroids, pack_rounded,
-    packed_size, read_rows, real, round_rows, rounded_packed_size, rounded_size, sort_open_rows,
-    takes_lists,
+    CKM_FEW, CKM_LONG, CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, CKM_SCORES, add_rows, assign_rows,
+    changed_rows, ckm_drifts_f32, ckm_drifts_f64, ckm_rest, decide_row, distance2, filter_margins,
+    filter_rows, keep_margins, keep_rows, move_rows, nearest_rounded, nearest_rows, own_squares,
+    pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows, rounded_packed_size,
+    rounded_size, sort_open_rows, takes_lists,
+)
+from ckmeans._margins cimport (
+    Changes, Margins, begin_margins, begin_pass, collect_changes, lay_out_margins, limit_margins,
+    note_leaving,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece, numbers_of
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
@@ -63,6 +67,11 @@ cdef enum:
     # comparisons instead of 53 at d = 3, k = 256, but no fewer from d = 16 on, where rows lie far
     # from centroids.
     GAPS_TO = 8
+    # Rows from which few centroids have margins, as limits take more than 5 % of a pass over fewer;
+    # and products of a row, which takes too little time with fewer.
+    MARGINS_FROM = 1 << 13
+    MARGINS_PRODUCTS = 1 << 11
+    LOOKED_AT = 256               # rows whose margins stand for all
 
 cdef int FLOAT64 = np.dtype(np.float64).num, INT32 = np.dtype(np.int32).num
 
@@ -86,7 +95,9 @@ cdef struct Plan:
     const int32_t* before         # (n,) those before where `labels` are given, or NULL for none
     char* upper                   # (n,)
     char* slack                   # (n,)
-    int32_t* rounded              # (n, pairs) in the place of those
+    bint by_margins               # or instead,
+    int16_t* margins              # (n, CKM_FEW) in the place of those
+    int32_t* rounded              # (n, pairs) likewise
     Py_ssize_t pairs              # of columns
     bint rounding                 # rows are rounded in this assignment
     const double* origin          # (d,) the reference in their precision
@@ -99,6 +110,7 @@ cdef struct Plan:
     int32_t* rank                 # (k,) its inverse
     ckm_drifts_f32 drifts32
     ckm_drifts_f64 drifts64
+    Margins of_passes
 
 cdef struct Work:
     int32_t* before               # (room,) labels
@@ -115,6 +127,8 @@ cdef struct Work:
     char* least2                  # (AT_ONCE,)
     char* upper2                  # (AT_ONCE,)
     char* lower2                  # (AT_ONCE,)
+    char* scores                  # (AT_ONCE + TILE, CKM_SCORES) for margins
+    Changes* changes              # of the segment
     char* gathered                # (gathered, d)
 
 
@@ -123,12 +137,12 @@ cdef class Scratch:
     cdef Work work
     cdef object memory
 
-    def __cinit__(self, Py_ssize_t n, Py_ssize_t gathered_bytes):
-        self.memory = np.empty(self.lay_out(0, n, gathered_bytes) + LINE, np.uint8)
-        self.lay_out(<uintptr_t> data_of(self.memory), n, gathered_bytes)
+    def __cinit__(self, Py_ssize_t n, Py_ssize_t scores_bytes, Py_ssize_t gathered_bytes):
+        self.memory = np.empty(self.lay_out(0, n, scores_bytes, gathered_bytes) + LINE, np.uint8)
+        self.lay_out(<uintptr_t> data_of(self.memory), n, scores_bytes, gathered_bytes)
 
     cdef uintptr_t lay_out(
-        self, uintptr_t at, Py_ssize_t n, Py_ssize_t gathered_bytes
+        self, uintptr_t at, Py_ssize_t n, Py_ssize_t scores_bytes, Py_ssize_t gathered_bytes
     ) noexcept:
         cdef Work* w = &self.work
         # Vectors may end behind the last row of a block.
@@ -142,12 +156,14 @@ cdef class Scratch:
         w.found = <int32_t*> next_piece(&at, AT_ONCE * sizeof(int32_t))
         w.undecided = <int32_t*> next_piece(&at, (AT_ONCE + 1) * sizeof(int32_t))
         w.squares = <double*> next_piece(&at, room * sizeof(double))
+        w.changes = NULL
         w.upper = <char*> next_piece(&at, room * sizeof(double))
         w.slack = <char*> next_piece(&at, room * sizeof(double))
         w.ends = <char*> next_piece(&at, room * sizeof(double))
         w.least2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.upper2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
         w.lower2 = <char*> next_piece(&at, AT_ONCE * sizeof(double))
+        w.scores = <char*> next_piece(&at, scores_bytes)
         w.gathered = <char*> next_piece(&at, gathered_bytes)
         return at
 
@@ -200,12 +216,28 @@ cdef const real* converted(
 
 cdef inline void keep(
     const Plan* p, Py_ssize_t first, const int32_t* rows, Py_ssize_t count, const int32_t* labels,
-    const real* upper2, const real* lower2
+    const real* upper2, const real* lower2, const Work* w
 ) noexcept nogil:
-    """Keep the bounds of rows first + rows[i], or first + i for NULL, by their squares."""
+    """Keep the bounds of rows first + rows[i], or first + i for NULL, by their squares; or their
+    margins, by their scores."""
     cdef real* upper = <real*> p.upper + first
     cdef real* slack = <real*> p.slack + first
-    keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2, upper, slack)
+    cdef const void* scales
+    cdef Py_ssize_t i
+    if not p.by_margins:
+        keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2, upper, slack)
+        return
+    scales = <const void*> p.of_passes.scales32 if real is float else p.of_passes.scales
+    keep_margins(count, rows, labels, <const real*> w.scores, <const real*> scales,
+                 p.of_passes.since, p.margins + first * CKM_FEW)
+    for i in range(count):
+        if upper2[i] > w.changes.radius2[labels[i]]:
+            w.changes.radius2[labels[i]] = upper2[i]
+
+
+cdef inline real* scores_for(const Plan* p, Work* w, real _) noexcept nogil:
+    """Room for those of AT_ONCE rows, if they are to get margins."""
+    return <real*> w.scores if p.by_margins and p.mode >= C_BOUND else NULL
 
 
 cdef void settle_full(
@@ -219,20 +251,21 @@ cdef void settle_full(
     cdef const real* X = <const real*> p.X + first * p.row_step if in_place else NULL
     cdef real* upper2 = NULL
     cdef real* lower2 = NULL
+    cdef real* scores = scores_for(p, w, _)
     if p.mode >= C_BOUND:
         upper2, lower2 = <real*> w.upper2, <real*> w.lower2
     while done < count:
         m = min(most, count - done)
         if in_place:
             assign_rows(X, p.row_step, 1, rows + done, m, p.d, p.centroids, p.k, panel, w.found,
-                        upper2, lower2)
+                        upper2, lower2, scores)
         else:
             assign_rows(converted(p, first, rows + done, m, w, _), p.d, 1, NULL, m, p.d,
-                        p.centroids, p.k, panel, w.found, upper2, lower2)
+                        p.centroids, p.k, panel, w.found, upper2, lower2, scores)
         for i in range(m):
             p.labels[first + rows[done + i]] = w.found[i]
         if p.mode >= C_BOUND:
-            keep(p, first, rows + done, m, w.found, upper2, lower2)
+            keep(p, first, rows + done, m, w.found, upper2, lower2, w)
         done += m
 
 
@@ -249,9 +282,12 @@ cdef void assign_converted(
     cdef ckm_rest rest
     cdef real* upper = NULL
     cdef real* lower = NULL
+    cdef real* scores = scores_for(p, w, _)
     while done < m:
         count = min(p.converted, m - done)
-        if p.mode >= C_BOUND:
+        if scores != NULL:
+            upper, lower = <real*> w.upper2, <real*> w.lower2
+        elif p.mode >= C_BOUND:
             upper = <real*> p.upper + first + done
             lower = <real*> p.slack + first + done
         rows = converted(p, first + done, NULL, count, w, _)
@@ -259,15 +295,15 @@ cdef void assign_converted(
             rest = rows_from(p, first + done + count, count)
             n_undecided = nearest_rows(
                 rows, p.d, 1, NULL, count, panel, &rest, p.labels + first + done, <real*> NULL,
-                upper, lower, w.undecided)
+                upper, lower, scores, w.undecided)
             for i in range(n_undecided):
                 w.open[n_open + i] = <int32_t> done + w.undecided[i]
             n_open += n_undecided
         else:
             assign_rows(rows, p.d, 1, NULL, count, p.d, p.centroids, p.k, panel,
-                        p.labels + first + done, upper, lower)
+                        p.labels + first + done, upper, lower, scores)
         if p.mode >= C_BOUND:
-            keep(p, first + done, NULL, count, p.labels + first + done, upper, lower)
+            keep(p, first + done, NULL, count, p.labels + first + done, upper, lower, w)
         done += count
     settle_full(p, first, w.open, n_open, w, _)
 
@@ -276,15 +312,23 @@ cdef void assign_all(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, real _
 ) noexcept nogil:
     """Assign rows first..first+m-1; set their bounds if those are kept."""
+    cdef Py_ssize_t end = first + m
     cdef real* upper = <real*> p.upper + first if p.mode >= C_BOUND else NULL
     cdef real* lower = <real*> p.slack + first if p.mode >= C_BOUND else NULL
-    if p.tiles != NULL:
-        assign_rows(<const real*> p.tiles + first * p.row_step, p.row_step, p.column_step, NULL, m,
-                    p.d, p.centroids, p.k, p.panel[p.n_panels - 1], p.labels + first, upper, lower)
-        if p.mode >= C_BOUND:
-            keep(p, first, NULL, m, p.labels + first, upper, lower)
-    else:
+    cdef real* scores = scores_for(p, w, _)
+    if p.tiles == NULL:
         assign_converted(p, first, m, w, _)
+        return
+    if scores != NULL:
+        m, upper, lower = min(m, <Py_ssize_t> AT_ONCE), <real*> w.upper2, <real*> w.lower2
+    while first < end:    # once, without margins
+        m = min(m, end - first)
+        assign_rows(<const real*> p.tiles + first * p.row_step, p.row_step, p.column_step, NULL, m,
+                    p.d, p.centroids, p.k, p.panel[p.n_panels - 1], p.labels + first, upper, lower,
+                    scores)
+        if p.mode >= C_BOUND:
+            keep(p, first, NULL, m, p.labels + first, upper, lower, w)
+        first += m
 
 
 cdef void settle_part(
@@ -311,7 +355,7 @@ cdef void settle_part(
             w.rows[i] = w.open[places[i]]
         rows = converted(p, first, w.rows, m, w, _)
         nearest_rows(rows, p.d, 1, NULL, m, p.panel[panel], <const ckm_rest*> NULL, w.found,
-                     least2, upper2, lower2, w.undecided)
+                     least2, upper2, lower2, <real*> NULL, w.undecided)
         for i in range(m):
             own = w.own[places[i]]
             least = w.squares[places[i]] * (1 - relative) - tiny
@@ -336,7 +380,7 @@ cdef void settle_part(
             w.found[i] = label
         for i in range(m):
             p.labels[first + w.rows[i]] = w.found[i]
-        keep(p, first, w.rows, m, w.found, upper2, lower2)
+        keep(p, first, w.rows, m, w.found, upper2, lower2, w)
         done += m
 
 
@@ -450,11 +494,20 @@ cdef Py_ssize_t assign_open(
     const Plan* p, Py_ssize_t first, Py_ssize_t m, Work* w, Py_ssize_t* comparisons, real _
 ) noexcept nogil:
     """Assign the rows of a block that their bounds leave open; returns how many changed."""
-    cdef Py_ssize_t i, row, changed = 0, n_open = filter_rows(
-        p.labels + first, m, drifts_of(p, _), <real*> p.slack + first, <real*> p.upper + first,
-        w.open)
+    cdef Py_ssize_t i, row, changed = 0, n_open
+    cdef const int16_t* margins = p.margins + first * CKM_FEW
+    cdef bint most
+    if p.by_margins:
+        n_open = filter_margins(p.labels + first, m, p.of_passes.limits, margins, w.open)
+    else:
+        n_open = filter_rows(p.labels + first, m, drifts_of(p, _), <real*> p.slack + first,
+                             <real*> p.upper + first, w.open)
     # Gathering most rows costs more than assigning the few others too.
-    if n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.n_panels == 1:
+    most = n_open * 8 > m * (7 if lists_in_place(p, _) else 5) and p.n_panels == 1
+    if p.by_margins:
+        note_leaving(w.changes, margins, p.labels + first, NULL if most else w.open,
+                     m if most else n_open)
+    if most:
         return assign_block(p, first, m, w, comparisons, _)
     for i in range(n_open):
         w.own[i] = p.labels[first + w.open[i]]
@@ -615,7 +668,7 @@ cdef void halve_gaps(const Plan* p, const void* panel, double* gap, real* room) 
     for j in range(k * d):
         room[j] = <real> p.centroids[j]
     assign_rows(<const real*> room, d, 1, NULL, k, d, p.centroids, k, panel, nearest, upper2,
-                lower2)
+                lower2, <real*> NULL)
     for j in range(k):
         gap[j] = 0.0
         # A centroid that is not its own nearest has a twin.
@@ -654,7 +707,7 @@ cdef class Sweep:
     cdef readonly object labels       # (n,) int32
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
-    cdef object kept, lent, rounded_panel, room_of_run, room_of_moves
+    cdef object kept, lent, rounded_panel, room_of_run, room_of_moves, room_of_margins
     cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
     cdef const double[:, ::1] at      # which are these
     cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
@@ -664,6 +717,8 @@ cdef class Sweep:
     cdef unsigned char[::1] memory
     cdef double[::1] residues
     cdef Moves moves
+    cdef Changes* changes             # (n_segments,) of margins
+    cdef public Py_ssize_t margins_from    # rows; with more, few centroids have margins
     cdef double* gap                  # (k,) half that to the nearest other centroid, or 0
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef int n_filters                # assignments since the bounds were set
@@ -701,6 +756,7 @@ cdef class Sweep:
         p.row_scale = -1.0
         self.bounds_bytes = 2 * itemsize * p.n if keep_bounds else 0
         self.memory, self.lent = None, memory
+        p.by_margins, self.margins_from = False, MARGINS_FROM
         p.sort_cost = 20 + 1200 // (p.d + 6)
         p.converted = rows_of(CONVERTED, p.d)
         p.gathered = rows_of(GATHERED if self.single else GATHERED_DOUBLE, p.d)
@@ -716,6 +772,8 @@ cdef class Sweep:
         """Room for the bounds or for rounded rows, which take the same place."""
         cdef Plan* p = &self.plan
         self.room = max(self.bounds_bytes, <Py_ssize_t> rounded_size(p.n, p.d))
+        if self.bounds_bytes and p.d >= CKM_LONG:    # few centroids may have margins
+            self.room = max(self.room, p.n * CKM_FEW * <Py_ssize_t> sizeof(int16_t))
         if self.lent is not None and self.lent.nbytes >= self.room:
             self.memory = self.lent
         else:
@@ -723,6 +781,7 @@ cdef class Sweep:
         p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
         p.slack = p.upper + self.bounds_bytes // 2
         p.rounded = <int32_t*> p.upper
+        p.margins = <int16_t*> p.upper
         return 0
 
     def lend(self):
@@ -778,6 +837,7 @@ cdef class Sweep:
             self.lay_out(<uintptr_t> data_of(self.room_of_run), k)
             self.residues = None
             self.moves.k = 0
+            p.by_margins = False
             p.k = k
         self.at = self.expected = None
         self.bounded, self.moves.n_slack, self.compared = False, 0, p.n * k
@@ -797,10 +857,18 @@ cdef class Sweep:
             + CKM_MAX_PANELS * (LINE + packed_size(1, p.d, self.single))))
         return at
 
-    cdef int expect_moves(self) except -1:
+    cdef int expect_moves(self, const void* whole) except -1:
         """What is to be known of the moves of centroids, once there are bounds."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t j
+        p.by_margins = (
+            p.k > 1 and p.k * p.d >= MARGINS_PRODUCTS and p.n >= self.margins_from
+            and (takes_lists(whole, <float> 0) if self.single else takes_lists(whole, <double> 0))
+        )
+        if p.by_margins:
+            self.room_of_margins = zeroed(self.lay_out_passes(0) + LINE, np.uint8)
+            self.lay_out_passes(<uintptr_t> data_of(self.room_of_margins))
+            begin_margins(&p.of_passes)
         self.room_of_moves = zeroed(self.lay_out_bounds(0) + LINE, np.uint8)
         self.lay_out_bounds(<uintptr_t> data_of(self.room_of_moves))
         for j in range(p.k):
@@ -815,6 +883,11 @@ cdef class Sweep:
         self.gap = <double*> next_piece(&at, k * sizeof(double))
         self.plan.order = <int32_t*> next_piece(&at, k * sizeof(int32_t))
         self.plan.rank = <int32_t*> next_piece(&at, k * sizeof(int32_t))
+        return at
+
+    cdef uintptr_t lay_out_passes(self, uintptr_t at) noexcept:
+        at = lay_out_margins(&self.plan.of_passes, at, self.plan.k, self.plan.d)
+        self.changes = <Changes*> next_piece(&at, self.n_segments * sizeof(Changes))
         return at
 
     cdef int cut(self, Py_ssize_t k) except -1:
@@ -844,18 +917,24 @@ cdef class Sweep:
             mode = C_PLAIN
         elif mode >= C_BOUND:
             self.rounded = False
+        if mode == C_PLAIN and self.bounded and p.by_margins:
+            mode = C_BOUND    # margins that are given anew cost hardly more
         if mode == C_FILTER and (
                 self.expected is None or &self.expected[0, 0] != &centroids[0, 0]):
-            if k < SORT_FROM_K:
+            if p.by_margins:
+                limit_margins(&p.of_passes, &centroids[0, 0])
+            elif k < SORT_FROM_K:
                 measure_moves(&self.moves, &self.at[0, 0], &centroids[0, 0], p.d)
             else:    # which panels pay, too
                 self.expected_share(centroids)
         p.mode = mode
         p.n_panels = 0
-        if mode >= C_BOUND and not self.moves.k:
-            self.expect_moves()
         whole, at = at, at + self.pack(&centroids[0, 0], k, at)
-        if mode == C_FILTER:
+        if mode >= C_BOUND and not self.moves.k:
+            self.expect_moves(whole)
+        if p.by_margins and mode >= C_BOUND:
+            begin_pass(&p.of_passes, &centroids[0, 0], p.n if mode == C_BOUND else 0, self.single)
+        elif mode == C_FILTER:
             if measure_gaps:
                 self.measure_gaps(whole)
             self.measure_limits(not measure_gaps)
@@ -893,6 +972,8 @@ cdef class Sweep:
         cdef int panel
         cdef double whole, opened, share
         cdef Moves* m = &self.moves
+        if p.by_margins:
+            return self.share_by_margins(centroids) if self.bounded else None
         if self.bounded and not m.n_slack:
             if self.single:
                 note_slack(m, <float*> p.slack, p.labels, p.n)
@@ -902,7 +983,7 @@ cdef class Sweep:
             return None
         measure_moves(m, &self.at[0, 0], &centroids[0, 0], p.d)
         self.expected = centroids
-        whole = settling_cost(p, <float> 0) if self.single else settling_cost(p, <double> 0)
+        whole = self.cost_to_settle()
         opened = open_by(m, self.bounded, m.drift, m.largest)
         share = opened * whole / k
         self.largest_panel = <Py_ssize_t> (opened * whole) - p.sort_cost
@@ -916,6 +997,25 @@ cdef class Sweep:
                 opened = open_by(m, self.bounded, NULL, m.drift[p.order[size]])
                 share = min(share, (p.sort_cost + (1 - opened) * size + opened * k) / k)
         return share
+
+    cdef double cost_to_settle(self) noexcept nogil:
+        """In comparisons, of a row that is open."""
+        if self.single:
+            return settling_cost(&self.plan, <float> 0)
+        return settling_cost(&self.plan, <double> 0)
+
+    cdef double share_by_margins(self, const double[:, ::1] centroids) noexcept:
+        """The same, by the margins of some rows."""
+        cdef Plan* p = &self.plan
+        cdef Py_ssize_t i, row, m = min(p.n, <Py_ssize_t> LOOKED_AT), n_open = 0
+        cdef int32_t[2] survivors
+        limit_margins(&p.of_passes, &centroids[0, 0])
+        self.expected = centroids
+        for i in range(m):
+            row = i * (p.n // m)
+            n_open += filter_margins(p.labels + row, 1, p.of_passes.limits,
+                                     p.margins + row * CKM_FEW, survivors)
+        return n_open * self.cost_to_settle() / (m * p.k)
 
     cdef bint sorts(self) noexcept nogil:
         """Whether the smallest panel pays."""
@@ -1095,6 +1195,8 @@ cdef class Sweep:
         cdef unsigned char* touched = <unsigned char*> (counts + 3)
         if self.measured:
             residues = &self.residues[segment * p.k * (p.d + 2)]
+        if p.by_margins:
+            w.changes = self.changes + segment
         if self.single:
             sweep_rows(p, first, last, w, totals, residues, touched, counts, counts + 1, <float> 0)
         else:
@@ -1107,8 +1209,9 @@ cdef class Sweep:
     cdef Scratch scratch(self):
         found = spare(self.scratches)
         if found is None:
-            return Scratch(
-                self.plan.n, self.plan.gathered * self.plan.d * (4 if self.single else 8))
+            itemsize = 4 if self.single else 8
+            scores = (AT_ONCE + TILE) * CKM_SCORES * itemsize if self.plan.d >= CKM_LONG else 0
+            return Scratch(self.plan.n, scores, self.plan.gathered * self.plan.d * itemsize)
         return found
 
     cpdef aim_residuals(self, const double[:, ::1] centroids):
@@ -1166,6 +1269,8 @@ cdef class Sweep:
             self.compared += counts[1]
             self.collect_segment(self.n_collected, <unsigned char*> (counts + 3))
             memset(counts, 0, 3 * sizeof(Py_ssize_t))
+            if p.by_margins and p.mode >= C_BOUND:
+                collect_changes(&p.of_passes, self.changes + self.n_collected)
             self.n_collected += 1
 
     cdef void collect_segment(self, Py_ssize_t segment, unsigned char* touched) noexcept nogil:
@@ -1496,9 +1601,13 @@ cdef class Sweep:
 
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say."""
+        cdef Py_ssize_t j
         if not self.bounded:
             return
-        if self.single:
+        if self.plan.by_margins:
+            for j in range(CKM_FEW):
+                self.plan.margins[row * CKM_FEW + j] = INT16_MIN
+        elif self.single:
             (<float*> self.plan.upper)[row] = INFINITY
             (<float*> self.plan.slack)[row] = -INFINITY
         else:

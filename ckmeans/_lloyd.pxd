@@ -39,6 +39,9 @@ cdef extern from "_tiles/tiles.h" nogil:
         CKM_CELL_ROWS
         CKM_FETCHED_BYTES
         CKM_OPEN_WORDS
+        CKM_SCORES
+        CKM_FEW
+        CKM_PASSES
     ctypedef struct ckm_rest:
         const void* at
         Py_ssize_t bytes
@@ -79,7 +82,7 @@ cdef bint takes_lists(const void* packed, real _) noexcept nogil
 cdef Py_ssize_t nearest_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
     Py_ssize_t n, const void* packed, const ckm_rest* rest,
-    int32_t* labels, real* least2, real* upper2, real* lower2, int32_t* undecided,
+    int32_t* labels, real* least2, real* upper2, real* lower2, real* scores, int32_t* undecided,
 ) noexcept nogil
 
 cdef int32_t decide_row(
@@ -90,7 +93,17 @@ cdef int32_t decide_row(
 cdef void assign_rows(
     const real* X, Py_ssize_t row_step, Py_ssize_t column_step, const int32_t* listed,
     Py_ssize_t n, Py_ssize_t d, const double* centroids, Py_ssize_t k, const void* packed,
-    int32_t* labels, real* upper2, real* lower2,
+    int32_t* labels, real* upper2, real* lower2, real* scores,
+) noexcept nogil
+
+cdef void keep_margins(
+    Py_ssize_t count, const int32_t* rows, const int32_t* labels, const real* scores,
+    const real* scales, int since, int16_t* margins,
+) noexcept nogil
+
+cdef Py_ssize_t filter_margins(
+    const int32_t* labels, Py_ssize_t n, const int16_t* limits, const int16_t* margins,
+    int32_t* survivors,
 ) noexcept nogil
 
 cdef void keep_rows(

@@ -62,11 +62,11 @@ cdef extern from "_tiles/tiles.h" nogil:
     Py_ssize_t ckm_nearest_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step,
                                const int32_t* listed, Py_ssize_t m, const void* packed,
                                const ckm_rest* rest, int32_t* labels, float* least2,
-                               float* upper2, float* lower2, int32_t* undecided)
+                               float* upper2, float* lower2, float* scores, int32_t* undecided)
     Py_ssize_t ckm_nearest_f64(const double* X, Py_ssize_t row_step, Py_ssize_t column_step,
                                const int32_t* listed, Py_ssize_t m, const void* packed,
                                const ckm_rest* rest, int32_t* labels, double* least2,
-                               double* upper2, double* lower2, int32_t* undecided)
+                               double* upper2, double* lower2, double* scores, int32_t* undecided)
     size_t ckm_rounded_bytes(Py_ssize_t n, Py_ssize_t d)
     void ckm_round_f32(const float* X, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t m,
                        Py_ssize_t d, const double* shift, double scale, int32_t* rounded)
@@ -89,6 +89,14 @@ cdef extern from "_tiles/tiles.h" nogil:
                               float* slack, const float* upper, int32_t* survivors)
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
                               double* slack, const double* upper, int32_t* survivors)
+    Py_ssize_t ckm_filter_margins(const int32_t* labels, Py_ssize_t m, const int16_t* limits,
+                                const int16_t* margins, int32_t* survivors)
+    void ckm_keep_margins_f32(
+        Py_ssize_t count, const int32_t* rows, const int32_t* labels, const float* scores,
+        const float* scales, int since, int16_t* margins)
+    void ckm_keep_margins_f64(
+        Py_ssize_t count, const int32_t* rows, const int32_t* labels, const double* scores,
+        const double* scales, int since, int16_t* margins)
     void ckm_own_squares_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
                              Py_ssize_t count, const int32_t* labels, const double* centroids,
                              double* squares)
@@ -245,16 +253,17 @@ cdef Py_ssize_t nearest_rows(
     const int32_t* listed,                                            # in   (n,), or NULL
     Py_ssize_t n, const void* packed, const ckm_rest* rest,           # in   the last may be NULL
     int32_t* labels, real* least2, real* upper2, real* lower2,        # out  (n,); bounds or NULL
+    real* scores,                                                     # out  or NULL
     int32_t* undecided,                                               # out  room for n + 1
 ) noexcept nogil:
     """What the tiles say (see tiles.h): labels, and which of them are not proven; returns how many
     those are."""
     if real is float:
         return ckm_nearest_f32(X, row_step, column_step, listed, n, packed, rest, labels,
-                               least2, upper2, lower2, undecided)
+                               least2, upper2, lower2, scores, undecided)
     else:
         return ckm_nearest_f64(X, row_step, column_step, listed, n, packed, rest, labels,
-                               least2, upper2, lower2, undecided)
+                               least2, upper2, lower2, scores, undecided)
 
 
 cdef int32_t decide_row(
@@ -263,28 +272,28 @@ cdef int32_t decide_row(
     real* upper2, real* lower2,                                       # out  bounds of the row
 ) noexcept nogil:
     """The row's nearest centroid by float64 brute force, the lowest index on ties."""
-    cdef Py_ssize_t j = 0, q, m
+    cdef Py_ssize_t j, q, done = 0, m = min(<Py_ssize_t> ABREAST, k)
     cdef int32_t label = 0
     cdef double best = INFINITY, second = INFINITY
     cdef double[ABREAST] squares
     # The deciding distances round at most d + 3 times in float64; a bound then rounds to `real`.
     cdef double roundoff = (d + 8) * 2.3e-16 + (2.4e-7 if real is float else 0.0)
     cdef double tiny = 1.2e-38 if real is float else 2.3e-308
-    while j < k:
-        m = min(<Py_ssize_t> ABREAST, k - j)
+    while done < k:
+        j = min(done, k - m)    # the last ones with some again: two alone take twice as long
         if m == ABREAST:
             distances2_abreast(x, step, centroids + j * d, d, squares)
         else:
             for q in range(m):
-                squares[q] = distance2(x, step, centroids + (j + q) * d, d)
-        for q in range(m):
+                squares[q] = distance2(x, step, centroids + q * d, d)
+        for q in range(done - j, m):
             if squares[q] < best:
                 second = best
                 best = squares[q]
                 label = <int32_t> (j + q)
             elif squares[q] < second:
                 second = squares[q]
-        j += m
+        done = j + m
     upper2[0] = <real> (best * (1 + roundoff) + tiny)
     # Beyond the range of `real` the largest is a lower bound, infinity is none.
     lower2[0] = <real> min(second * (1 - roundoff) - tiny, FLT_MAX if real is float else DBL_MAX)
@@ -298,6 +307,7 @@ cdef void assign_rows(
     const double* centroids, Py_ssize_t k, const void* packed,        # in   (k, d)
     int32_t* labels,                                                  # out  (n,)
     real* upper2, real* lower2,                                       # out  (n,), or NULL for both
+    real* scores,                                                     # out  or NULL, see tiles.h
 ) noexcept nogil:
     """Nearest centroid of each row, the lowest index on ties, with certified bounds: upper2 on the
     squared distance to it, lower2 on that to every other centroid."""
@@ -314,7 +324,7 @@ cdef void assign_rows(
                              NULL if listed == NULL else listed + first, m, packed,
                              <const ckm_rest*> NULL, labels + first, <real*> NULL,
                              NULL if upper2 == NULL else upper, NULL if upper2 == NULL else lower,
-                             undecided)
+                             NULL if scores == NULL else scores + first * CKM_SCORES, undecided)
         for i in range(count):
             m = undecided[i]
             row = first + m if listed == NULL else listed[first + m]
@@ -338,6 +348,26 @@ cdef void keep_rows(
     else:
         ckm_keep_f64(count, rows, labels, <const ckm_drifts_f64*> drifts, upper2, lower2, upper,
                      slack)
+
+
+cdef void keep_margins(
+    Py_ssize_t count, const int32_t* rows, const int32_t* labels,     # in   (count,) or NULL, and
+    const real* scores, const real* scales, int since,                # in   see tiles.h
+    int16_t* margins,                                                 # out  (rows, CKM_FEW)
+) noexcept nogil:
+    """Margins of rows to each other centroid are kept, in the places `rows` or in the first."""
+    if real is float:
+        ckm_keep_margins_f32(count, rows, labels, scores, scales, since, margins)
+    else:
+        ckm_keep_margins_f64(count, rows, labels, scores, scales, since, margins)
+
+
+cdef Py_ssize_t filter_margins(
+    const int32_t* labels, Py_ssize_t n, const int16_t* limits, const int16_t* margins,    # in
+    int32_t* survivors,                                               # out  room for n + 1
+) noexcept nogil:
+    """Indices of the rows whose label may have changed; returns how many."""
+    return ckm_filter_margins(labels, n, limits, margins, survivors)
 
 
 cdef Py_ssize_t filter_rows(
@@ -706,7 +736,8 @@ def assign(
     if X.shape[0]:
         with nogil:
             assign_rows(&X[0, 0], X.shape[1], 1, NULL, X.shape[0], X.shape[1], &centroids[0, 0],
-                        centroids.shape[0], &packed[0], &labels[0], &upper2[0], &lower2[0])
+                        centroids.shape[0], &packed[0], &labels[0], &upper2[0], &lower2[0],
+                        <real*> NULL)
 
 
 def accumulate(
@@ -809,7 +840,7 @@ cdef Py_ssize_t iterate_once(
         m = min(<Py_ssize_t> AT_ONCE, n - first)
         memcpy(before, labels + first, m * sizeof(int32_t))
         assign_rows(X + first * row_step, row_step, 1, NULL, m, d, centroids, k, aligned(packed),
-                    labels + first, <real*> NULL, <real*> NULL)
+                    labels + first, <real*> NULL, <real*> NULL, <real*> NULL)
         for i in range(m):
             changed += before[i] != labels[first + i]
         add_rows(X + first * row_step, row_step, d, m, labels + first,
@@ -858,7 +889,7 @@ cdef void ckmeans_assign_f32(
     const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
 ) noexcept nogil:
     assign_rows(X, row_step, 1, NULL, n, d, centroids, k, aligned(packed), labels, <float*> NULL,
-                <float*> NULL)
+                <float*> NULL, <float*> NULL)
 
 
 cdef void ckmeans_accumulate_f32(
@@ -894,7 +925,7 @@ cdef void ckmeans_assign_f64(
     const double* centroids, Py_ssize_t k, const void* packed, int32_t* labels,
 ) noexcept nogil:
     assign_rows(X, row_step, 1, NULL, n, d, centroids, k, aligned(packed), labels, <double*> NULL,
-                <double*> NULL)
+                <double*> NULL, <double*> NULL)
 
 
 cdef void ckmeans_accumulate_f64(

@@ -226,6 +226,114 @@ def test_listed_rows_give_the_brute_force(level, dtype, move):
         assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng)
 
 
+# Few centroids that rows have margins to, and columns
+FEW = ((2, 1030), (6, 345), (10, 205))
+
+
+def with_margins(X, reference):
+    sweep = Sweep(Source(X), None, reference, True)
+    sweep.margins_from = 1
+    return sweep
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_margins_give_the_brute_force(level, dtype, move):
+    for k, d in FEW:
+        rng = np.random.default_rng(k * d)
+        X = blobs(rng, 400, d, k, dtype)
+        centroids = np.array([X[rng.integers(400)] + rng.normal(0, 9, d) for _ in range(k)])
+        steps = [(FILTER, step, True) for step in ("all a little", *3 * [move], "none")]
+        reference = np.round(centroids[-1]) + 1
+        assert_sweeps_give_the_brute_force(with_margins(X, reference), X, centroids, steps, rng)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_margins_of_rows_of_any_size(level, dtype, scale):
+    k, d = FEW[2]
+    rng = np.random.default_rng(k)
+    X = at_scale(blobs(rng, 400, d, k, dtype), scale)
+    sweep = with_margins(X, X.mean(axis=0, dtype=float))
+    centroids = X[rng.choice(400, k, replace=False)].astype(float)
+    steps = [(FILTER, "all a little", True), (FILTER, "onto one another", True)] * 3
+    assert_sweeps_give_the_brute_force(sweep, X, centroids, steps, rng)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_margins_outlast_more_passes_than_are_kept(level, dtype):
+    """Each pass opens some rows; the passes of others have to make room for theirs. Rows lie far
+    from their centroids, which go to and fro."""
+    rng = np.random.default_rng(4)
+    n, (k, d) = 600, FEW[2]
+    centroids = rng.normal(size=(k, d))
+    X = (centroids[rng.integers(k, size=n)] + rng.normal(0, 6, (n, d))).astype(dtype)
+    sweep = with_margins(X, np.zeros(d))
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    start, way, compared = centroids, rng.normal(0, 0.002, (k, d)), []
+    for step in range(60):
+        centroids = start + way * np.sin(step / 5) * (40 if step % 20 == 10 else 5)
+        centroids[step % k] += rng.normal(0, 0.02, d)
+        compared.append(swept(sweep, n, centroids, FILTER)[1])
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+    assert 0.02 < np.median(compared) / (n * k) < 0.8  # some are open, and some are not
+
+
+def test_margins_count_moves_as_the_crow_flies(level):
+    """Nothing is taken where all centroids go the same way, at a right angle to all that lies
+    between them, or come back; a bound on distances would be lost."""
+    rng = np.random.default_rng(5)
+    n, (k, d) = 600, FEW[2]
+    centroids = rng.normal(size=(k, d))
+    X = (centroids[rng.integers(k, size=n)] + rng.normal(0, 3, (n, d))).astype(np.float32)
+    sweep = with_margins(X, np.zeros(d))
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    far = centroids + 4 * rng.normal(size=(k, d))
+    across, _ = np.linalg.qr((centroids - centroids[0])[1:].T, mode="complete")
+    for there in (centroids + across[:, -1], centroids + 1000 * across[:, -2]):
+        assert swept(sweep, n, there, FILTER)[1] < 0.03 * n * k
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, there))
+    assert sweep.expected_share(far) > 1
+    assert swept(sweep, n, centroids, FILTER)[1] < 0.03 * n * k
+    swept(sweep, n, far, PLAIN)  # which sets margins too
+    assert sweep.bounded
+    assert sweep.expected_share(far) < 0.03
+
+
+def test_an_opened_row_is_looked_at_again_by_its_margins(level):
+    k, d = FEW[2]
+    X = blobs(np.random.default_rng(1), 500, d, k, np.float32)
+    centroids = X[:k].astype(float)
+    sweep = with_margins(X, X[0].astype(float))
+    sweep.begin(k)
+    swept(sweep, 500, centroids, BOUND)
+    expected = sweep.labels.copy()
+    for other in range(1, k):
+        sweep.labels[[3, 499]] = (expected[[3, 499]] + other) % k
+        sweep.open_row(3)
+        sweep.open_row(499)
+        assert swept(sweep, 500, centroids, FILTER)[0] == 2
+        np.testing.assert_array_equal(sweep.labels, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_margins_change_no_bits(threads_for_all, dtype):
+    """Enough rows for them, and columns in any order."""
+    rng = np.random.default_rng(6)
+    n, k, d = 8200, 10, 210
+    X = rng.normal(130, 3, (k, d))[rng.integers(k, size=n)] + rng.normal(0, 16, (n, d))
+    X = np.clip(X, 0, 255).astype(dtype)
+    start = X[:k].astype(float)
+    expected = kmeans(X, k, init=start, max_iter=40, algorithm="lloyd", n_threads=1)
+    assert expected.n_iter > 15
+    for rows in (X, np.asfortranarray(X)):
+        for n_threads in (1, 3):
+            found = kmeans(rows, k, init=start, max_iter=40, n_threads=n_threads)
+            oracle.assert_same_bits(found, expected)
+
+
 @pytest.mark.parametrize("mode", [PLAIN, BOUND])
 def test_a_centroid_between_two_numbers_is_no_origin(level, mode):
     """At 1e6, float32 tells sixteenths."""

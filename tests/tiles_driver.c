@@ -48,7 +48,7 @@ static ptrdiff_t left_by_integers = 0;
         const ckm_rest rest = {X, 4096}; /* of which these rows are said to be a piece */          \
         ptrdiff_t wrong = 0, u = 0, count;                                                         \
         count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, NULL, found, least,     \
-                                upper, lower, undecided);                                          \
+                                upper, lower, NULL, undecided);                                    \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \
@@ -58,7 +58,7 @@ static ptrdiff_t left_by_integers = 0;
         }                                                                                          \
         wrong += u != count, *open += count, u = 0;                                                \
         count = ckm_nearest_##S(X, row_step, column_step, NULL, n, packed, &rest, found, NULL,     \
-                                NULL, NULL, undecided);                                            \
+                                NULL, NULL, NULL, undecided);                                      \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             if (u < count && undecided[u] == i)                                                    \
                 u++;                                                                               \
@@ -144,6 +144,64 @@ static ptrdiff_t left_by_integers = 0;
         return wrong;                                                                              \
     }                                                                                              \
                                                                                                    \
+    /* How many margins of rows say too much, or too little, or are not looked at. */              \
+    static ptrdiff_t margins_##S(const real *X, ptrdiff_t n, ptrdiff_t d, const double *c,         \
+                                 ptrdiff_t k, const void *packed, const int32_t *labels)           \
+    {                                                                                              \
+        if (!ckm_takes_lists_##S(packed)) return 0;                                                \
+        const int since = 3;                                                                       \
+        real *scores = NEW(real, (n + 48) * CKM_SCORES), *same = NEW(real, n * CKM_SCORES);        \
+        real *scales = NEW(real, CKM_FEW * CKM_SCORES);                                            \
+        int32_t *found = NEW(int32_t, n), *undecided = NEW(int32_t, n + 1);                        \
+        int32_t *backwards = NEW(int32_t, n), *turned = NEW(int32_t, n);                           \
+        int16_t *margins = NEW(int16_t, n * CKM_FEW), *again = NEW(int16_t, n * CKM_FEW);          \
+        int16_t *limits = NEW(int16_t, CKM_PASSES * CKM_FEW * CKM_SCORES);                         \
+        ptrdiff_t wrong = 0, s = 0, count;                                                         \
+        ckm_nearest_##S(X, d, 1, NULL, n, packed, NULL, found, NULL, NULL, NULL, scores,           \
+                        undecided);                                                                \
+        for (int o = 0; o < CKM_FEW * CKM_SCORES; o++) scales[o] = 1000;                           \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            backwards[i] = (int32_t)(n - 1 - i), turned[i] = labels[n - 1 - i];                    \
+            memcpy(same + i * CKM_SCORES, scores + (n - 1 - i) * CKM_SCORES,                       \
+                   CKM_SCORES * sizeof *same);                                                     \
+        }                                                                                          \
+        ckm_keep_margins_##S(n, NULL, labels, scores, scales, since, margins);                     \
+        ckm_keep_margins_##S(n, backwards, turned, same, scales, since, again);                    \
+        wrong += memcmp(margins, again, (size_t)(n * CKM_FEW) * sizeof *margins) != 0;             \
+        for (int i = 0; i < CKM_PASSES * CKM_FEW * CKM_SCORES; i++)                                \
+            limits[i] = i / CKM_SCORES / CKM_FEW == since && i % CKM_SCORES < k                    \
+                            ? (int16_t)(40000 * uniform())                                         \
+                            : INT16_MIN;                                                           \
+        for (int o = 0; o < k; o++) limits[(since * CKM_FEW + o) * CKM_SCORES + o] = INT16_MIN;    \
+        count = ckm_filter_margins(labels, n, limits, margins, found);                             \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                        \
+            const int16_t *margin = margins + i * CKM_FEW;                                         \
+            const ptrdiff_t own = labels[i];                                                       \
+            const int16_t *limit = limits + (since * CKM_FEW + own) * CKM_SCORES;                  \
+            int opened = 0;                                                                        \
+            wrong += margin[own] != since;                                                         \
+            for (ptrdiff_t j = 0; j < k; j++) {                                                    \
+                double apart = 0;                                                                  \
+                for (ptrdiff_t f = 0; f < d; f++) {                                                \
+                    const double own_f = X[i * d + f] - c[own * d + f];                            \
+                    const double other_f = X[i * d + f] - c[j * d + f];                            \
+                    apart += other_f * other_f - own_f * own_f;                                    \
+                }                                                                                  \
+                if (j == own) continue;                                                            \
+                apart *= 1000;                                                                     \
+                opened |= margin[j] <= limit[j];                                                   \
+                wrong += !(margin[j] <= apart);                                                    \
+                wrong += !(margin[j] >= (apart < INT16_MAX ? apart : INT16_MAX) - 4 - d);          \
+            }                                                                                      \
+            wrong += opened != (s < count && found[s] == i);                                       \
+            s += s < count && found[s] == i;                                                       \
+        }                                                                                          \
+        wrong += s != count;                                                                       \
+        free(scores), free(same), free(scales), free(found), free(undecided), free(backwards);     \
+        free(turned), free(margins), free(again), free(limits);                                    \
+        return wrong;                                                                              \
+    }                                                                                              \
+                                                                                                   \
     static int check_##S(ptrdiff_t n, ptrdiff_t d, ptrdiff_t k, int type)                          \
     {                                                                                              \
         real *X = NEW(real, n * d), *columns = NEW(real, n * d);                                   \
@@ -158,6 +216,7 @@ static ptrdiff_t left_by_integers = 0;
         ckm_pack_##S(c, k, d, shift, packed);                                                      \
         nearest_##S(X, n, d, c, k, labels, squares);                                               \
         wrong = tiles_##S(X, d, 1, n, packed, labels, squares, &open);                             \
+        wrong += margins_##S(X, n, d, c, k, packed, labels);                                       \
         if (d < CKM_LONG) wrong += tiles_##S(columns, 1, n, n, packed, labels, squares, &open);    \
         wrong += sums_##S(X, n, d, c, k, labels, squares) + reads_##S(X, n, d, type);              \
         for (ptrdiff_t f = 0; f < d; f++) { /* of both precisions, and a first row that is long */ \

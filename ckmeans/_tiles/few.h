@@ -123,6 +123,29 @@ INLINE const real *NAME(few_row)(const real *rows, const steps *by, ptrdiff_t i,
     return rows + (by->listed ? by->listed[row] : row) * by->row;
 }
 
+/* Half the squared distances, all less the same; and behind those how far twice a difference of two
+ * of them may be from that of the distances, as certify() in pack.h bounds it. */
+INLINE void NAME(give_scores)(const tile_state *tile, vec (*score)[GROUP][VECTORS],
+                              const packed_centroids *p, int direct)
+{
+    EACH(v, VECTORS) {
+        vec row[CKM_SCORES], most = V_SET1(0);
+        EACH(j, CKM_SCORES) row[j] = V_SET1(0);
+        for (ptrdiff_t j = 0; j < FEW_MAX && j < p->k; j++) {
+            row[j] = score[j / GROUP][j % GROUP][v] * V_SET1(direct ? (real)0.5 : 1);
+            most = V_MAX(most, score[j / GROUP][j % GROUP][v]);
+        }
+        const vec norms2 = (tile->norm2[v] + V_SET1(p->radius2)) * V_SET1(4);
+        vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
+        if (direct)
+            slack = V_FMA(V_SQRT(most), V_SET1(p->wander), V_SET1(p->direct_slack)) +
+                    most * V_SET1(p->grow - p->shrink);
+        row[CKM_SCORES - 1] = slack * V_SET1(2 * (1 + 16 * (real)REAL_ROUNDOFF));
+        for (ptrdiff_t q = 0; q < CKM_SCORES; q += CHUNK)
+            V_STORE_CHUNK(tile->scores + v * LANES * CKM_SCORES + q, CKM_SCORES, row + q);
+    }
+}
+
 INLINE void NAME(score_few_rows)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,
                                  const packed_centroids *p, const int listed, int direct)
 {
@@ -160,6 +183,7 @@ INLINE void NAME(score_few_rows)(tile_state *tile, const real *rows, const steps
         }
     }
     for (ptrdiff_t g = 0; g < p->n_groups; g++) NAME(keep_two)(tile, score[g], g, GROUP);
+    if (tile->scores) NAME(give_scores)(tile, score, p, direct);
 }
 
 static void NAME(score_few_tile)(tile_state *tile, const real *rows, const steps *by, ptrdiff_t m,

@@ -39,7 +39,7 @@
 #define NARROW_TOGETHER 4 /* of those whose vectors of rows all fit into registers */
 
 /* few.h: at most FEW_MAX centroids of at least FEW_COLUMNS columns, FEW_GROUP at a time. */
-#define FEW_MAX 10
+#define FEW_MAX CKM_FEW
 #define FEW_HEAD 16 /* half squared norms before them: whole cache lines */
 #define FEW_COLUMNS CKM_LONG
 #define FEW_GROUP 5
@@ -89,6 +89,7 @@ typedef struct {
     ivec group[VECTORS];                /* the best one's */
     int32_t labels[TILE];               /* instead, where scores are integers; their unit, and */
     real unit;                          /* how far the squared distances are out */
+    real *scores;                       /* (TILE, CKM_SCORES) out, where few.h is asked for them */
     vec error[VECTORS];
 } tile_state;
 
@@ -450,7 +451,7 @@ static void NAME(copy_rows)(real *out, const real *rows, const steps *by, ptrdif
 #define answers NAME(answers)
 typedef struct {
     int32_t *labels;
-    real *least2, *upper2, *lower2;
+    real *least2, *upper2, *lower2, *scores;
 } answers;
 
 /* Those of the first n rows of a tile. */
@@ -499,6 +500,7 @@ static ptrdiff_t NAME(nearest_by_reals)(const real *X, const steps *given, ptrdi
         /* Who works through X in blocks of m rows compares the next labels first (-2 % at d = 3). */
         for (ptrdiff_t r = 0; r < TILE; r += 16)
             prefetch_near((uintptr_t)(to->labels + i) + (size_t)(m + r) * sizeof *to->labels);
+        tile->scores = to->scores ? to->scores + i * CKM_SCORES : NULL;
         score_expanded(tile, rows, by, left, p);
         int open = to->upper2
                        ? NAME(certified_bounds)(tile, p, EXPANDED, labels, least, upper, lower)
@@ -562,6 +564,7 @@ static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, c
     const ptrdiff_t few = by->rest && TILE / 2 > VECTORS ? TILE / 2 : VECTORS;
     ptrdiff_t left = 0, done = 0, n = TILE;
 
+    tile->scores = NULL;
     for (int pays = 1; pays && done + few < count; done += n) {
         const ptrdiff_t before = left;
         n = smaller(TILE, count - done);
@@ -585,11 +588,11 @@ static ptrdiff_t NAME(rescore)(NAME(scorer) *score, int scored, const real *X, c
 static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,
                                const int32_t *listed, ptrdiff_t m, const void *packed,
                                const ckm_rest *rest, int32_t *labels, real *least2, real *upper2,
-                               real *lower2, int32_t *undecided)
+                               real *lower2, real *scores, int32_t *undecided)
 {
     const packed_centroids *p = packed;
     const steps by = {row_step, column_step, listed, rest};
-    const answers to = {labels, least2, upper2, lower2};
+    const answers to = {labels, least2, upper2, lower2, scores};
     ptrdiff_t first = 0, n_undecided = 0;
     tile_state tile; /* one for all, as threads may have small stacks */
 #if SCREENS
@@ -607,6 +610,7 @@ static ptrdiff_t NAME(nearest)(const real *X, ptrdiff_t row_step, ptrdiff_t colu
 
 #include "distances.h"
 #include "filter.h"
+#include "margins.h"
 #include "rounded.h"
 #include "read.h"
 #include "update.h"
@@ -627,6 +631,7 @@ static const level_table NAME(level) = {
     NAME(nearest),
     NAME(filter),
     NAME(keep),
+    NAME(keep_margins),
     NAME(own_squares),
     NAME(sort_open),
     NAME(read),

@@ -59,11 +59,13 @@ static int fast_integers = 0;
         int (*takes_lists)(const void *);                                                          \
         ptrdiff_t (*nearest)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,       \
                              const void *, const ckm_rest *, int32_t *, real *, real *, real *,    \
-                             int32_t *);                                                           \
+                             real *, int32_t *);                                                   \
         ptrdiff_t (*filter)(const int32_t *, ptrdiff_t, const ckm_drifts_##suffix *, real *,       \
                             const real *, int32_t *);                                              \
         void (*keep)(ptrdiff_t, const int32_t *, const int32_t *, const ckm_drifts_##suffix *,     \
                      const real *, const real *, real *, real *);                                  \
+        void (*keep_margins)(ptrdiff_t, const int32_t *, const int32_t *, const real *,            \
+                             const real *, int, int16_t *);                                        \
         void (*own_squares)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,        \
                             const int32_t *, const double *, double *);                            \
         ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
@@ -263,6 +265,8 @@ static const struct level {
     const char *name;
     int (*supported)(void);
     ptrdiff_t (*changed)(const int32_t *, const int32_t *, ptrdiff_t, int32_t *);
+    ptrdiff_t (*filter_margins)(const int32_t *, ptrdiff_t, const int16_t *, const int16_t *,
+                              int32_t *);
     void (*all_distances)(const double *, ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t,
                           ptrdiff_t, double *);
     const table_f32 *f32;
@@ -273,17 +277,18 @@ static const struct level {
     const table_sparse *few_sparse, *sparse; /* up to SPARSE_FEW centroids, and beyond */
     const table_rounded *rounded;            /* or NULL */
 } levels[] = {
-    {"baseline", always, changed_f32_baseline, all_distances_f64_baseline, &level_f32_baseline,
-     &level_f64_baseline, &update_f32_baseline, &update_f64_baseline, &level_seed_baseline,
-     &level_sparse_baseline, &level_sparse_baseline, NULL},
-#if X86_LEVELS
-    {"avx2", has_avx2, changed_f32_avx2, all_distances_f64_avx2, &level_f32_avx2, &level_f64_avx2,
-     &update_f32_avx2, &update_f64_avx2, &level_seed_avx2, &level_sparse_avx2, &level_sparse_avx2,
+    {"baseline", always, changed_f32_baseline, filter_margins_f32_baseline,
+     all_distances_f64_baseline, &level_f32_baseline, &level_f64_baseline, &update_f32_baseline,
+     &update_f64_baseline, &level_seed_baseline, &level_sparse_baseline, &level_sparse_baseline,
      NULL},
+#if X86_LEVELS
+    {"avx2", has_avx2, changed_f32_avx2, filter_margins_f32_avx2, all_distances_f64_avx2,
+     &level_f32_avx2, &level_f64_avx2, &update_f32_avx2, &update_f64_avx2, &level_seed_avx2,
+     &level_sparse_avx2, &level_sparse_avx2, NULL},
 #define AVX512                                                                                     \
-    changed_f32_avx512, all_distances_f64_avx512, &level_f32_avx512, &level_f64_avx512,            \
-        &update_f32_avx2, &update_f64_avx2, &level_seed_avx512, &level_sparse_avx2,                \
-        &level_sparse_avx512
+    changed_f32_avx512, filter_margins_f32_avx512, all_distances_f64_avx512, &level_f32_avx512,    \
+        &level_f64_avx512, &update_f32_avx2, &update_f64_avx2, &level_seed_avx512,                 \
+        &level_sparse_avx2, &level_sparse_avx512
     {"avx512", has_avx512, AVX512, NULL},
     {"avx512vnni", has_vnni, AVX512, &level_rounded_avx512}, /* and screen.h */
 #undef AVX512
@@ -316,6 +321,12 @@ const char *ckm_simd_name(void) { return chosen->name; }
 ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, int32_t *rows)
 {
     return chosen->changed(before, after, m, rows);
+}
+
+ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int16_t *limits,
+                             const int16_t *margins, int32_t *survivors)
+{
+    return chosen->filter_margins(labels, m, limits, margins, survivors);
 }
 
 size_t ckm_packed_bytes_f32(ptrdiff_t k, ptrdiff_t d) { return chosen->f32->packed_bytes(k, d); }
@@ -368,12 +379,13 @@ static void restore_mode(float_mode before) { (void)before; }
     ptrdiff_t ckm_nearest_##suffix(const real *X, ptrdiff_t row_step, ptrdiff_t column_step,       \
                                    const int32_t *listed, ptrdiff_t m, const void *packed,         \
                                    const ckm_rest *rest, int32_t *labels, real *least2,            \
-                                   real *upper2, real *lower2, int32_t *undecided)                 \
+                                   real *upper2, real *lower2, real *scores,                       \
+                                   int32_t *undecided)                                             \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
         const ptrdiff_t count = chosen->suffix->nearest(X, row_step, column_step, listed, m,       \
                                                         packed, rest, labels, least2, upper2,      \
-                                                        lower2, undecided);                        \
+                                                        lower2, scores, undecided);                \
         restore_mode(before);                                                                      \
         return count;                                                                              \
     }                                                                                              \
@@ -393,6 +405,14 @@ static void restore_mode(float_mode before) { (void)before; }
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
         chosen->suffix->keep(count, rows, labels, drifts, upper2, lower2, upper, slack);           \
+        restore_mode(before);                                                                      \
+    }                                                                                              \
+    void ckm_keep_margins_##suffix(ptrdiff_t count, const int32_t *rows, const int32_t *labels,    \
+                                   const real *scores, const real *scales, int since,              \
+                                   int16_t *margins)                                               \
+    {                                                                                              \
+        const float_mode before = ieee_mode();                                                     \
+        chosen->suffix->keep_margins(count, rows, labels, scores, scales, since, margins);         \
         restore_mode(before);                                                                      \
     }                                                                                              \
     void ckm_own_squares_##suffix(const real *X, ptrdiff_t step, ptrdiff_t d, const int32_t *rows, \

@@ -37,6 +37,7 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  *   least2 (m,)  out  certified lower bound on the squared distance to it; NULL if not wanted
  *   upper2 (m,)  out  certified upper bound on the squared distance to it
  *   lower2 (m,)  out  certified lower bound on the squared distance to every other; +inf if k = 1
+ *   scores (m + 48, CKM_SCORES)  out  for keep_margins, where takes_lists; NULL if not wanted
  *   undecided (m + 1,)  out  the rows, ascending, of which upper2 < lower2 is not true
  *
  * Returns how many are undecided; so is a row that overflows or holds NaN. upper2 and lower2 are
@@ -47,6 +48,7 @@ void ckm_pack_f64(const double *centroids, ptrdiff_t k, ptrdiff_t d, const doubl
  * rows is left to the caller, who has those of other pieces, and at 9 to 128 columns the last tile
  * fetches the bytes from which the caller reads on. */
 #define CKM_LONG 128
+#define CKM_SCORES 16 /* those of up to CKM_FEW centroids, and their slack */
 typedef struct {
     const void *at;
     ptrdiff_t bytes;
@@ -56,11 +58,11 @@ int ckm_takes_lists_f64(const void *packed);
 ptrdiff_t ckm_nearest_f32(const float *X, ptrdiff_t row_step, ptrdiff_t column_step,
                           const int32_t *listed, ptrdiff_t m, const void *packed,
                           const ckm_rest *rest, int32_t *labels, float *least2, float *upper2,
-                          float *lower2, int32_t *undecided);
+                          float *lower2, float *scores, int32_t *undecided);
 ptrdiff_t ckm_nearest_f64(const double *X, ptrdiff_t row_step, ptrdiff_t column_step,
                           const int32_t *listed, ptrdiff_t m, const void *packed,
                           const ckm_rest *rest, int32_t *labels, double *least2, double *upper2,
-                          double *lower2, int32_t *undecided);
+                          double *lower2, double *scores, int32_t *undecided);
 
 /* Rows kept as 16-bit integers, for assignments that want labels alone. Of n rows: the bytes that
  * they take, 0 where the level has no such thing or rows are longer than CKM_ROUNDED_COLUMNS.
@@ -136,6 +138,27 @@ void ckm_keep_f32(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
 void ckm_keep_f64(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
                   const ckm_drifts_f64 *drifts, const double *upper2, const double *lower2,
                   double *upper, double *slack);
+
+/* Margins, where ckm_takes_lists says that centroids are few: of each row CKM_FEW, by which the
+ * squared distances to the others exceeded that to its own centroid in a pass `since`. Their units
+ * are those of a table of `scales`, a row of CKM_SCORES for each own centroid, and so are the limits:
+ * how much of a margin the moves since that pass have taken at most, for each of CKM_PASSES that may
+ * be meant and CKM_FEW own centroids. Limits of the own centroid, and of those that are none, are
+ * INT16_MIN.
+ *
+ * filter_margins: labels (m,), margins (m, CKM_FEW) in; survivors (m + 1,) out: the rows with a
+ *   margin that does not exceed its limit; returns how many.
+ * keep_margins: labels (count,), scores (count, CKM_SCORES) as of ckm_nearest in; margins out in
+ *   the places `rows`, or in the first for NULL. */
+#define CKM_FEW 10
+#define CKM_PASSES 16
+ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int16_t *limits,
+                             const int16_t *margins, int32_t *survivors);
+void ckm_keep_margins_f32(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
+                          const float *scores, const float *scales, int since, int16_t *margins);
+void ckm_keep_margins_f64(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
+                          const double *scores, const double *scales, int since,
+                          int16_t *margins);
 
 /* The squared distances of the rows X[rows[i]], `step` reals apart, or X[i] where rows is NULL, to
  * the centroids of their labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out.
