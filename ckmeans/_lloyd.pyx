@@ -90,7 +90,7 @@ cdef extern from "_tiles/tiles.h" nogil:
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
                               double* slack, const double* upper, int32_t* survivors)
     Py_ssize_t ckm_filter_margins(const int32_t* labels, Py_ssize_t m, const int16_t* limits,
-                                const int16_t* margins, int32_t* survivors)
+                                  const int16_t* margins, int32_t* survivors)
     void ckm_keep_margins_f32(
         Py_ssize_t count, const int32_t* rows, const int32_t* labels, const float* scores,
         const float* scales, int since, int16_t* margins)

@@ -1,9 +1,9 @@
 # Margins of rows: by how much the squared distance to each other centroid exceeds that to the own
 # one, in units for each pair of centroids. Moves of the centroids take from them, as the crow flies
 # from the pass in which a row got its margins; and one pair's moves take nothing from another's.
-# Bounds on distances lose what all have moved, on all ways: at 60k x 784, k = 10, where rows lie ten
-# times as far from their centroids as these from each other, margins leave 0.83 of the rows to be
-# read, which takes 0.88 of the time.
+# Bounds on distances lose what all have moved, on all ways: at 60k x 784, k = 10, where rows lie
+# ten times as far from their centroids as these from each other, margins leave 0.83 of the rows to
+# be read, which takes 0.88 of the time.
 from libc.math cimport ceil, fabs, sqrt
 from libc.stdint cimport INT16_MAX, INT16_MIN, int16_t, int32_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -23,8 +23,7 @@ cdef struct Margins:
     double* centroids             # (CKM_PASSES, k, d) of each pass
     double* apart2                # (CKM_PASSES, k, k) squared distances between those
     double* scale                 # (CKM_PASSES, k, k) units of its margins, or 0 for none
-    double* radius2               # (CKM_PASSES, CKM_FEW) at least the squared distance of
-                                  # any row that it gave margins to its own centroid
+    double* radius2               # (CKM_PASSES, CKM_FEW) at least the largest of a row to its own
     int16_t* limits               # (CKM_PASSES, CKM_FEW, CKM_SCORES) see tiles.h
     float* scales32               # (CKM_FEW, CKM_SCORES) the scale of the present pass
     double* scales
@@ -34,7 +33,7 @@ cdef struct Margins:
 
 # What a segment of rows adds to that in one pass.
 cdef struct Changes:
-    double[CKM_FEW] radius2       # of each cluster's rows that got margins
+    double[CKM_FEW] radius2       # of each cluster's rows that get margins: squared distances
     double[CKM_PASSES] left       # rows that had them from each pass
 
 

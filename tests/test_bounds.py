@@ -263,7 +263,7 @@ def test_margins_of_rows_of_any_size(level, dtype, scale):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_margins_outlast_more_passes_than_are_kept(level, dtype):
     """Each pass opens some rows; the passes of others have to make room for theirs. Rows lie far
-    from their centroids, which go to and fro."""
+    from their centroids, which go there and back."""
     rng = np.random.default_rng(4)
     n, (k, d) = 600, FEW[2]
     centroids = rng.normal(size=(k, d))

@@ -13,6 +13,7 @@
 _Static_assert(CKM_ROUNDED_ROWS % TILE == 0, "tiles of integers are whole");
 
 #define UNFIT 0x8000 /* the first column of rows that are too long: no integer of others */
+#define TILES_AHEAD 8
 
 static void NAME(round_rows)(const real *X, ptrdiff_t row_step, ptrdiff_t column_step, ptrdiff_t m,
                              ptrdiff_t d, const double *shift, double scale, int32_t *rounded)
@@ -21,6 +22,10 @@ static void NAME(round_rows)(const real *X, ptrdiff_t row_step, ptrdiff_t column
     const ptrdiff_t at_least = NAME(is_loose)(&by, d) ? TILE + CHUNK : TILE;
     const ptrdiff_t n_pairs = (d + 1) / 2, spare = m % CKM_ROUNDED_ROWS;
     const real s = (real)scale, longest2 = (real)(LONGEST / scale * (LONGEST / scale));
+    /* Bytes of a tile of rows with a gap between them, which are fetched ahead (ten iterations of 3
+     * of 6 columns of 1M rows, with the fetching in update.h: 0.96 to 0.98 of the time). */
+    const ptrdiff_t apart =
+        row_step > d && row_step <= 2 * d ? TILE * row_step * (ptrdiff_t)sizeof(real) : 0;
     real origin[NARROW_MAX];
     tile_state tile;
 
@@ -32,6 +37,8 @@ static void NAME(round_rows)(const real *X, ptrdiff_t row_step, ptrdiff_t column
         ints q[NARROW_MAX / 2][VECTORS];
         vec lost2[VECTORS];
         NAME(start_tile)(&tile);
+        for (ptrdiff_t b = 0; b < apart; b += 64)
+            prefetch((uintptr_t)(X + i * row_step) + (uintptr_t)(TILES_AHEAD * apart + b));
         if (m - i >= at_least)
             NAME(load_full_tile)(tile.x, X + i * row_step, &by, d);
         else
@@ -194,4 +201,5 @@ static ptrdiff_t NAME(nearest_rounded)(const int32_t *rounded, ptrdiff_t m, cons
 #endif
 
 #undef UNFIT
+#undef TILES_AHEAD
 #endif
