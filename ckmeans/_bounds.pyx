@@ -72,6 +72,7 @@ cdef enum:
     MARGINS_FROM = 1 << 13
     MARGINS_PRODUCTS = 1 << 11
     LOOKED_AT = 256               # rows whose margins stand for all
+    MOST_WITHOUT = 64             # of these; where more have none, bounds are kept instead
 
 cdef int FLOAT64 = np.dtype(np.float64).num, INT32 = np.dtype(np.int32).num
 
@@ -708,8 +709,8 @@ cdef class Sweep:
     cdef readonly object totals       # (k, d + 2) sums of x - reference, mass, unused
     cdef readonly object reference    # (d,) float64
     cdef object kept, lent, rounded_panel, room_of_run, room_of_moves, room_of_margins
-    cdef readonly bint bounded        # the bounds belong to the centroids of the last assignment,
-    cdef const double[:, ::1] at      # which are these
+    cdef readonly bint bounded        # bounds, or margins, were kept up to the last assignment,
+    cdef const double[:, ::1] at      # which was to these centroids
     cdef const double[:, ::1] expected    # those that moves are measured to, before they are `at`
     cdef list scratches
     cdef int32_t[::1] label_view, before_view
@@ -718,7 +719,7 @@ cdef class Sweep:
     cdef double[::1] residues
     cdef Moves moves
     cdef Changes* changes             # (n_segments,) of margins
-    cdef public Py_ssize_t margins_from    # rows; with more, few centroids have margins
+    cdef public Py_ssize_t margins_from    # rows; from so many on, they have margins to few
     cdef double* gap                  # (k,) half that to the nearest other centroid, or 0
     cdef Py_ssize_t largest_panel     # centroids; what a panel may have to pay
     cdef int n_filters                # assignments since the bounds were set
@@ -958,7 +959,7 @@ cdef class Sweep:
 
     cpdef expected_share(self, const double[:, ::1] centroids):
         """Of all comparisons, the share that bounds would leave to assignments like this one, to
-        these centroids; None if no bounds were set in this run.
+        these centroids; None if there are none to tell by.
 
         Moves of the centroids use up the slack between the bounds of a row. Compared with all of
         them it gets its slack back, which lasts for slack / move iterations. Compared with a panel
@@ -972,6 +973,8 @@ cdef class Sweep:
         cdef int panel
         cdef double whole, opened, share
         cdef Moves* m = &self.moves
+        if p.by_margins and self.bounded and not self.n_filters:
+            self.look_at_margins()
         if p.by_margins:
             return self.share_by_margins(centroids) if self.bounded else None
         if self.bounded and not m.n_slack:
@@ -1006,16 +1009,27 @@ cdef class Sweep:
 
     cdef double share_by_margins(self, const double[:, ::1] centroids) noexcept:
         """The same, by the margins of some rows."""
+        cdef Py_ssize_t n_open = self.opened(centroids)
+        self.expected = centroids
+        return n_open * self.cost_to_settle() / (LOOKED_AT * self.plan.k)
+
+    cdef Py_ssize_t opened(self, const double[:, ::1] centroids) noexcept:
+        """Of LOOKED_AT rows, those that these centroids open."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t i, row, m = min(p.n, <Py_ssize_t> LOOKED_AT), n_open = 0
+        cdef Py_ssize_t i, row, n_open = 0
         cdef int32_t[2] survivors
         limit_margins(&p.of_passes, &centroids[0, 0])
-        self.expected = centroids
-        for i in range(m):
-            row = i * (p.n // m)
+        for i in range(LOOKED_AT):
+            row = i * p.n // LOOKED_AT
             n_open += filter_margins(p.labels + row, 1, p.of_passes.limits,
                                      p.margins + row * CKM_FEW, survivors)
-        return n_open * self.cost_to_settle() / (m * p.k)
+        return n_open
+
+    cdef void look_at_margins(self) noexcept:
+        """Do without them where rows have none to the centroids that gave them: one that lies far
+        away makes scores too inexact for those between the others."""
+        if self.opened(self.at) > MOST_WITHOUT:
+            self.plan.by_margins = self.bounded = False
 
     cdef bint sorts(self) noexcept nogil:
         """Whether the smallest panel pays."""
@@ -1342,7 +1356,7 @@ cdef class Sweep:
             return True
         share = self.expected_share(centroids)
         if share is None:
-            return self.n_changed > unsettled
+            return mode != C_FILTER and self.n_changed > unsettled
         return share <= limit if mode == C_FILTER else share > limit
 
     def run(

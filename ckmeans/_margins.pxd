@@ -35,6 +35,7 @@ cdef struct Margins:
 cdef struct Changes:
     double[CKM_FEW] radius2       # of each cluster's rows that get margins: squared distances
     double[CKM_PASSES] left       # rows that had them from each pass
+    double[6] apart               # threads that write to the same line wait for each other
 
 
 cdef inline uintptr_t lay_out_margins(
@@ -76,9 +77,10 @@ cdef inline void squares_between(
 cdef inline void begin_pass(
     Margins* p, const double* centroids, Py_ssize_t all_rows, bint single
 ) noexcept nogil:
-    """Rows get their margins in another pass, to the centroids that the limits are for; or so many
-    do, and those are all, which ends the other passes."""
+    """A pass in which rows get their margins, to the centroids that the limits are for; or, with
+    their number, all rows, which ends the other passes."""
     cdef Py_ssize_t i, j, k = p.k
+    cdef double units
     cdef double* apart2
     cdef double* scale
     if all_rows:
@@ -95,13 +97,12 @@ cdef inline void begin_pass(
     memcpy(apart2, p.now2, k * k * sizeof(double))
     for i in range(k):
         for j in range(k):
-            scale[i * k + j] = UNITS / max(apart2[i * k + j], 1e-300)
+            units = UNITS / max(apart2[i * k + j], 1e-300)
+            if i == j or not (1e-36 < units < 1e36 if single else 1e-200 < units < 1e200):
+                units = 0.0    # twins, or what leaves the range of numbers: no margin
             if single:
-                scale[i * k + j] = <float> scale[i * k + j]
-            if i == j or not 1e-30 < scale[i * k + j] < 1e30:
-                scale[i * k + j] = 0.0    # rows between twins have no margin
-            p.scales[i * CKM_SCORES + j] = scale[i * k + j]
-            p.scales32[i * CKM_SCORES + j] = <float> scale[i * k + j]
+                units = p.scales32[i * CKM_SCORES + j] = <float> units
+            p.scales[i * CKM_SCORES + j] = scale[i * k + j] = units
 
 
 cdef inline void limit_margins(Margins* p, const double* centroids) noexcept nogil:
@@ -148,7 +149,7 @@ cdef inline int16_t limit_of(
     turn2 = apart2 + p.across2[o * k + j] - p.now2[j * k + o] - then2[j * k + o]
     squares = moves2 + apart2 + p.across2[o * k + j] + p.now2[j * k + o] + then2[j * k + o]
     taken = then2[j * k + o] + moved2 - apart2
-    taken += 2 * sqrt(radius2 * (max(0.0, moves2 - turn2) + u * squares)) * (1 + 1e-15)
+    taken += 2 * sqrt(radius2) * sqrt(max(0.0, moves2 - turn2) + u * squares) * (1 + 1e-15)
     # and what a float64 brute force may be out by
     taken = scale * (taken + 4 * u * (squares + radius2))
     taken = ceil(taken + fabs(taken) * 1e-15) + 1

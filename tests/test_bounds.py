@@ -280,6 +280,66 @@ def test_margins_outlast_more_passes_than_are_kept(level, dtype):
     assert 0.02 < np.median(compared) / (n * k) < 0.8  # some are open, and some are not
 
 
+def test_the_place_of_a_pass_is_taken_with_its_rows(level):
+    """One row has its margins from a pass of its own, when the places for passes run out; then its
+    centroid moves away."""
+    rng = np.random.default_rng(0)
+    n, (k, d) = 200, FEW[2]
+    centroids = rng.normal(size=(k, d))
+    X = centroids[rng.integers(k, size=n)] + rng.normal(0, 0.05, (n, d))
+    way = centroids[1] - centroids[0]
+    X[7] = centroids[0] + 0.2 * way  # nearest to the other centroid once that way is 0.6 gone
+    sweep = with_margins(X, np.zeros(d))
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    steps = [(0.0, [7])] + [(0.0, [3 * q, 3 * q + 1, 3 * q + 2]) for q in range(7, 21)]
+    steps += [(gone, []) for gone in (0.3, 0.3, 0.45, 0.58, 0.62, 0.66)]
+    for gone, opened in steps:
+        there = centroids.copy()
+        there[0] -= gone * way
+        for row in opened:
+            sweep.open_row(row)
+        swept(sweep, n, there, FILTER)
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, there))
+    assert sweep.labels[7] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [1e-12, 1e12])
+def test_margins_have_the_units_of_the_rows(level, dtype, factor):
+    rng = np.random.default_rng(7)
+    n, (k, d) = 400, FEW[2]
+    X = (blobs(rng, n, d, k, dtype).astype(float) * factor).astype(dtype)
+    centroids = np.array([X[rng.integers(n)] for _ in range(k)], dtype=float)
+    sweep = with_margins(X, X.mean(axis=0, dtype=float))
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    for _ in range(3):
+        centroids += rng.normal(0, 0.01 * factor, (k, d))
+        assert swept(sweep, n, centroids, FILTER)[1] < 0.5 * n * k
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_without_margins_have_bounds(level, dtype):
+    """A centroid far away leaves no digits for what lies between the others."""
+    rng = np.random.default_rng(8)
+    n, (k, d) = 600, FEW[2]
+    centroids = rng.normal(size=(k, d))
+    centroids[3] = 1e15 if dtype == np.float64 else 1e6
+    X = (centroids[rng.integers(k, size=n)] + rng.normal(0, 0.3, (n, d))).astype(dtype)
+    sweep = with_margins(X, centroids[0])
+    sweep.begin(k)
+    swept(sweep, n, centroids, BOUND)
+    assert sweep.expected_share(centroids) is None
+    assert not sweep.bounded
+    for mode in (BOUND, FILTER):
+        centroids[:2] += rng.normal(0, 0.001, (2, d))
+        _, compared = swept(sweep, n, centroids, mode)
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+    assert compared < n * k
+
+
 def test_margins_count_moves_as_the_crow_flies(level):
     """Nothing is taken where all centroids go the same way, at a right angle to all that lies
     between them, or come back; a bound on distances would be lost."""
@@ -322,7 +382,7 @@ def test_an_opened_row_is_looked_at_again_by_its_margins(level):
 def test_margins_change_no_bits(threads_for_all, dtype):
     """Enough rows for them, and columns in any order."""
     rng = np.random.default_rng(6)
-    n, k, d = 8200, 10, 210
+    n, k, d = 17000, 10, 210  # segments of several pieces
     X = rng.normal(130, 3, (k, d))[rng.integers(k, size=n)] + rng.normal(0, 16, (n, d))
     X = np.clip(X, 0, 255).astype(dtype)
     start = X[:k].astype(float)
