@@ -15,7 +15,7 @@ proven at less than half the cost; see `_tiles/rounded.h`.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, fabs, sqrt
-from libc.stdint cimport INT16_MIN, int16_t, int32_t, int64_t, uintptr_t
+from libc.stdint cimport INT8_MIN, int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memset
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from ckmeans._memory import fresh, zeroed
 from ckmeans._lloyd cimport (
-    CKM_FEW, CKM_LONG, CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, CKM_SCORES, add_rows, assign_rows,
+    CKM_LONG, CKM_MAX_PANELS, CKM_ROUNDED_LONGEST, CKM_SCORES, add_rows, assign_rows,
     changed_rows, ckm_drifts_f32, ckm_drifts_f64, ckm_rest, decide_row, distance2, filter_margins,
     filter_rows, keep_margins, keep_rows, move_rows, nearest_rounded, nearest_rows, own_squares,
     pack_centroids, pack_rounded, packed_size, read_rows, real, round_rows, rounded_packed_size,
@@ -97,7 +97,7 @@ cdef struct Plan:
     char* upper                   # (n,)
     char* slack                   # (n,)
     bint by_margins               # or instead,
-    int16_t* margins              # (n, CKM_FEW) in the place of those
+    int8_t* margins              # (n, CKM_SCORES) in the place of those
     int32_t* rounded              # (n, pairs) likewise
     Py_ssize_t pairs              # of columns
     bint rounding                 # rows are rounded in this assignment
@@ -230,7 +230,7 @@ cdef inline void keep(
         return
     scales = <const void*> p.of_passes.scales32 if real is float else p.of_passes.scales
     keep_margins(count, rows, labels, <const real*> w.scores, <const real*> scales,
-                 p.of_passes.since, p.margins + first * CKM_FEW)
+                 p.of_passes.since, p.margins + first * CKM_SCORES)
     for i in range(count):
         if upper2[i] > w.changes.radius2[labels[i]]:
             w.changes.radius2[labels[i]] = upper2[i]
@@ -496,7 +496,7 @@ cdef Py_ssize_t assign_open(
 ) noexcept nogil:
     """Assign the rows of a block that their bounds leave open; returns how many changed."""
     cdef Py_ssize_t i, row, changed = 0, n_open
-    cdef const int16_t* margins = p.margins + first * CKM_FEW
+    cdef const int8_t* margins = p.margins + first * CKM_SCORES
     cdef bint most
     if p.by_margins:
         n_open = filter_margins(p.labels + first, m, p.of_passes.limits, margins, w.open)
@@ -774,7 +774,7 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         self.room = max(self.bounds_bytes, <Py_ssize_t> rounded_size(p.n, p.d))
         if self.bounds_bytes and p.d >= CKM_LONG:    # few centroids may have margins
-            self.room = max(self.room, p.n * CKM_FEW * <Py_ssize_t> sizeof(int16_t))
+            self.room = max(self.room, p.n * CKM_SCORES)
         if self.lent is not None and self.lent.nbytes >= self.room:
             self.memory = self.lent
         else:
@@ -782,7 +782,7 @@ cdef class Sweep:
         p.upper = <char*> (<uintptr_t> (&self.memory[0] + LINE - 1) // LINE * LINE)
         p.slack = p.upper + self.bounds_bytes // 2
         p.rounded = <int32_t*> p.upper
-        p.margins = <int16_t*> p.upper
+        p.margins = <int8_t*> p.upper
         return 0
 
     def lend(self):
@@ -918,6 +918,8 @@ cdef class Sweep:
             mode = C_PLAIN
         elif mode >= C_BOUND:
             self.rounded = False
+        if mode == C_FILTER and not self.bounded:
+            mode = C_BOUND    # there is nothing to filter by
         if mode == C_PLAIN and self.bounded and p.by_margins:
             mode = C_BOUND    # margins that are given anew cost hardly more
         if mode == C_FILTER and (
@@ -1022,7 +1024,7 @@ cdef class Sweep:
         for i in range(LOOKED_AT):
             row = i * p.n // LOOKED_AT
             n_open += filter_margins(p.labels + row, 1, p.of_passes.limits,
-                                     p.margins + row * CKM_FEW, survivors)
+                                     p.margins + row * CKM_SCORES, survivors)
         return n_open
 
     cdef void look_at_margins(self) noexcept:
@@ -1619,8 +1621,8 @@ cdef class Sweep:
         if not self.bounded:
             return
         if self.plan.by_margins:
-            for j in range(CKM_FEW):
-                self.plan.margins[row * CKM_FEW + j] = INT16_MIN
+            for j in range(CKM_SCORES):
+                self.plan.margins[row * CKM_SCORES + j] = INT8_MIN
         elif self.single:
             (<float*> self.plan.upper)[row] = INFINITY
             (<float*> self.plan.slack)[row] = -INFINITY

@@ -198,8 +198,8 @@ class Problem:
 
     def lend(self) -> np.ndarray | None:
         """The memory of the bounds, for the seeding before they are set: that either takes its own
-        costs 8 bytes a row, and the time to touch them for the first time. None if it is little.
-        Labels are forgotten, so that those of the next run take their place."""
+        costs 8 bytes a row or more, and the time to touch them for the first time. None if it is
+        little. Labels are forgotten, so that those of the next run take their place."""
         if self.rows.sparse or self.rows.n < LENT_FROM_ROWS:
             return None
         self.labels = NO_LABELS

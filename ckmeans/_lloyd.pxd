@@ -1,6 +1,6 @@
 # The loops of Lloyd's algorithm, for `cimport ckmeans._lloyd`. All are nogil and allocate nothing.
 from libc.stddef cimport size_t
-from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t
 
 ctypedef fused real:
     float
@@ -98,11 +98,11 @@ cdef void assign_rows(
 
 cdef void keep_margins(
     Py_ssize_t count, const int32_t* rows, const int32_t* labels, const real* scores,
-    const real* scales, int since, int16_t* margins,
+    const real* scales, int since, int8_t* margins,
 ) noexcept nogil
 
 cdef Py_ssize_t filter_margins(
-    const int32_t* labels, Py_ssize_t n, const int16_t* limits, const int16_t* margins,
+    const int32_t* labels, Py_ssize_t n, const int8_t* limits, const int8_t* margins,
     int32_t* survivors,
 ) noexcept nogil
 

@@ -9,7 +9,7 @@ they leave open are decided by `distance2`, so that every label is that of a flo
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport size_t
 from libc.math cimport INFINITY
-from libc.stdint cimport int16_t, int32_t, uint32_t, int64_t, uintptr_t
+from libc.stdint cimport int8_t, int16_t, int32_t, uint32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -89,14 +89,14 @@ cdef extern from "_tiles/tiles.h" nogil:
                               float* slack, const float* upper, int32_t* survivors)
     Py_ssize_t ckm_filter_f64(const int32_t* labels, Py_ssize_t m, const ckm_drifts_f64* drifts,
                               double* slack, const double* upper, int32_t* survivors)
-    Py_ssize_t ckm_filter_margins(const int32_t* labels, Py_ssize_t m, const int16_t* limits,
-                                  const int16_t* margins, int32_t* survivors)
+    Py_ssize_t ckm_filter_margins(const int32_t* labels, Py_ssize_t m, const int8_t* limits,
+                                  const int8_t* margins, int32_t* survivors)
     void ckm_keep_margins_f32(
         Py_ssize_t count, const int32_t* rows, const int32_t* labels, const float* scores,
-        const float* scales, int since, int16_t* margins)
+        const float* scales, int since, int8_t* margins)
     void ckm_keep_margins_f64(
         Py_ssize_t count, const int32_t* rows, const int32_t* labels, const double* scores,
-        const double* scales, int since, int16_t* margins)
+        const double* scales, int since, int8_t* margins)
     void ckm_own_squares_f32(const float* X, Py_ssize_t step, Py_ssize_t d, const int32_t* rows,
                              Py_ssize_t count, const int32_t* labels, const double* centroids,
                              double* squares)
@@ -353,7 +353,7 @@ cdef void keep_rows(
 cdef void keep_margins(
     Py_ssize_t count, const int32_t* rows, const int32_t* labels,     # in   (count,) or NULL, and
     const real* scores, const real* scales, int since,                # in   see tiles.h
-    int16_t* margins,                                                 # out  (rows, CKM_FEW)
+    int8_t* margins,                                                  # out  (rows, CKM_SCORES)
 ) noexcept nogil:
     """Margins of rows to each other centroid are kept, in the places `rows` or in the first."""
     if real is float:
@@ -363,7 +363,7 @@ cdef void keep_margins(
 
 
 cdef Py_ssize_t filter_margins(
-    const int32_t* labels, Py_ssize_t n, const int16_t* limits, const int16_t* margins,    # in
+    const int32_t* labels, Py_ssize_t n, const int8_t* limits, const int8_t* margins,    # in
     int32_t* survivors,                                               # out  room for n + 1
 ) noexcept nogil:
     """Indices of the rows whose label may have changed; returns how many."""

@@ -2,17 +2,19 @@
 # one, in units for each pair of centroids. Moves of the centroids take from them, as the crow flies
 # from the pass in which a row got its margins; and one pair's moves take nothing from another's.
 # Bounds on distances lose what all have moved, on all ways: at 60k x 784, k = 10, where rows lie
-# ten times as far from their centroids as these from each other, margins leave 0.83 of the rows to
-# be read, which takes 0.88 of the time.
+# nine times as far from their centroids as these from each other, margins leave 0.83 of the rows to
+# be read, which takes 0.88 to 0.92 of the time.
 from libc.math cimport ceil, fabs, sqrt
-from libc.stdint cimport INT16_MAX, INT16_MIN, int16_t, int32_t, uintptr_t
+from libc.stdint cimport INT8_MAX, INT8_MIN, int8_t, int32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from ckmeans._lloyd cimport CKM_FEW, CKM_PASSES, CKM_SCORES, own_squares
 from ckmeans._memory cimport next_piece
 
 cdef enum:
-    UNITS = 8192                  # of the squared distance between two centroids
+    # Of the squared distance between two centroids: margins up to 1.5 of it fit. With 16 bits, as
+    # many rows are open.
+    UNITS = 80
 
 # What is known of the passes that gave margins to rows, CKM_PASSES at most.
 cdef struct Margins:
@@ -24,7 +26,7 @@ cdef struct Margins:
     double* apart2                # (CKM_PASSES, k, k) squared distances between those
     double* scale                 # (CKM_PASSES, k, k) units of its margins, or 0 for none
     double* radius2               # (CKM_PASSES, CKM_FEW) at least the largest of a row to its own
-    int16_t* limits               # (CKM_PASSES, CKM_FEW, CKM_SCORES) see tiles.h
+    int8_t* limits                # (CKM_PASSES, CKM_FEW, CKM_SCORES) see tiles.h
     float* scales32               # (CKM_FEW, CKM_SCORES) the scale of the present pass
     double* scales
     int32_t* each                 # (k, k) the row's number
@@ -48,7 +50,7 @@ cdef inline uintptr_t lay_out_margins(
     p.apart2 = <double*> next_piece(&at, tables)
     p.scale = <double*> next_piece(&at, tables)
     p.radius2 = <double*> next_piece(&at, CKM_PASSES * CKM_FEW * sizeof(double))
-    p.limits = <int16_t*> next_piece(&at, CKM_PASSES * own * sizeof(int16_t))
+    p.limits = <int8_t*> next_piece(&at, CKM_PASSES * own * sizeof(int8_t))
     p.scales32 = <float*> next_piece(&at, own * sizeof(float))
     p.scales = <double*> next_piece(&at, own * sizeof(double))
     p.each = <int32_t*> next_piece(&at, k * k * sizeof(int32_t))
@@ -62,7 +64,7 @@ cdef inline void begin_margins(Margins* p) noexcept nogil:
     for j in range(p.k * p.k):
         p.each[j] = <int32_t> (j // p.k)
     for j in range(CKM_PASSES * CKM_FEW * CKM_SCORES):
-        p.limits[j] = INT16_MIN
+        p.limits[j] = INT8_MIN
 
 
 cdef inline void squares_between(
@@ -117,7 +119,7 @@ cdef inline void limit_margins(Margins* p, const double* centroids) noexcept nog
     cdef Py_ssize_t o, j, k = p.k
     cdef int q
     cdef bint counts
-    cdef int16_t* limits
+    cdef int8_t* limits
     for q in range(CKM_PASSES):
         if p.rows[q] < p.rows[p.next_one]:
             p.next_one = q
@@ -130,10 +132,10 @@ cdef inline void limit_margins(Margins* p, const double* centroids) noexcept nog
             limits = p.limits + (q * CKM_FEW + o) * CKM_SCORES
             for j in range(k):
                 if j != o:
-                    limits[j] = limit_of(p, q, o, j) if counts else INT16_MAX
+                    limits[j] = limit_of(p, q, o, j) if counts else INT8_MAX
 
 
-cdef inline int16_t limit_of(
+cdef inline int8_t limit_of(
     const Margins* p, Py_ssize_t q, Py_ssize_t o, Py_ssize_t j
 ) noexcept nogil:
     """The same of one pair, rounded up."""
@@ -143,7 +145,7 @@ cdef inline int16_t limit_of(
     cdef double radius2 = p.radius2[q * CKM_FEW + o], moves2, turn2, squares, taken
     cdef double apart2 = p.across2[j * k + o], moved2 = p.across2[o * k + o]
     if scale == 0:
-        return INT16_MAX
+        return INT8_MAX
     # |m_j - m_o|^2, by the law of cosines
     moves2 = p.across2[j * k + j] + moved2
     turn2 = apart2 + p.across2[o * k + j] - p.now2[j * k + o] - then2[j * k + o]
@@ -152,20 +154,20 @@ cdef inline int16_t limit_of(
     taken += 2 * sqrt(radius2) * sqrt(max(0.0, moves2 - turn2) + u * squares) * (1 + 1e-15)
     # and what a float64 brute force may be out by
     taken = scale * (taken + 4 * u * (squares + radius2))
-    taken = ceil(taken + fabs(taken) * 1e-15) + 1
-    return <int16_t> taken if -INT16_MAX < taken < INT16_MAX else (
-        -INT16_MAX if taken < 0 else INT16_MAX)
+    taken = ceil(taken + fabs(taken) * 1e-15)
+    return <int8_t> taken if -INT8_MAX < taken < INT8_MAX else (
+        -INT8_MAX if taken < 0 else INT8_MAX)
 
 
 cdef inline void note_leaving(
-    Changes* c, const int16_t* margins, const int32_t* labels, const int32_t* rows,
+    Changes* c, const int8_t* margins, const int32_t* labels, const int32_t* rows,
     Py_ssize_t count
 ) noexcept nogil:
     """Rows, the first where `rows` is NULL, get other margins than these."""
     cdef Py_ssize_t i, row
     for i in range(count):
         row = i if rows == NULL else rows[i]
-        c.left[margins[row * CKM_FEW + labels[row]] & (CKM_PASSES - 1)] += 1
+        c.left[margins[row * CKM_SCORES + labels[row]] & (CKM_PASSES - 1)] += 1
 
 
 cdef inline void collect_changes(Margins* p, Changes* c) noexcept nogil:

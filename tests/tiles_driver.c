@@ -154,12 +154,12 @@ static ptrdiff_t left_by_integers = 0;
         real *scales = NEW(real, CKM_FEW * CKM_SCORES);                                            \
         int32_t *found = NEW(int32_t, n), *undecided = NEW(int32_t, n + 1);                        \
         int32_t *backwards = NEW(int32_t, n), *turned = NEW(int32_t, n);                           \
-        int16_t *margins = NEW(int16_t, n * CKM_FEW), *again = NEW(int16_t, n * CKM_FEW);          \
-        int16_t *limits = NEW(int16_t, CKM_PASSES * CKM_FEW * CKM_SCORES);                         \
+        int8_t *margins = NEW(int8_t, n * CKM_SCORES), *again = NEW(int8_t, n * CKM_SCORES);       \
+        int8_t *limits = NEW(int8_t, CKM_PASSES * CKM_FEW * CKM_SCORES);                           \
         ptrdiff_t wrong = 0, s = 0, count;                                                         \
         ckm_nearest_##S(X, d, 1, NULL, n, packed, NULL, found, NULL, NULL, NULL, scores,           \
                         undecided);                                                                \
-        for (int o = 0; o < CKM_FEW * CKM_SCORES; o++) scales[o] = 1000;                           \
+        for (int o = 0; o < CKM_FEW * CKM_SCORES; o++) scales[o] = o % 2 ? 3 : 30;                 \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
             backwards[i] = (int32_t)(n - 1 - i), turned[i] = labels[n - 1 - i];                    \
             memcpy(same + i * CKM_SCORES, scores + (n - 1 - i) * CKM_SCORES,                       \
@@ -167,17 +167,17 @@ static ptrdiff_t left_by_integers = 0;
         }                                                                                          \
         ckm_keep_margins_##S(n, NULL, labels, scores, scales, since, margins);                     \
         ckm_keep_margins_##S(n, backwards, turned, same, scales, since, again);                    \
-        wrong += memcmp(margins, again, (size_t)(n * CKM_FEW) * sizeof *margins) != 0;             \
+        wrong += memcmp(margins, again, (size_t)(n * CKM_SCORES)) != 0;                            \
         for (int i = 0; i < CKM_PASSES * CKM_FEW * CKM_SCORES; i++)                                \
             limits[i] = i / CKM_SCORES / CKM_FEW == since && i % CKM_SCORES < k                    \
-                            ? (int16_t)(40000 * uniform())                                         \
-                            : INT16_MIN;                                                           \
-        for (int o = 0; o < k; o++) limits[(since * CKM_FEW + o) * CKM_SCORES + o] = INT16_MIN;    \
+                            ? (int8_t)(200 * uniform())                                            \
+                            : INT8_MIN;                                                            \
+        for (int o = 0; o < k; o++) limits[(since * CKM_FEW + o) * CKM_SCORES + o] = INT8_MIN;     \
         count = ckm_filter_margins(labels, n, limits, margins, found);                             \
         for (ptrdiff_t i = 0; i < n; i++) {                                                        \
-            const int16_t *margin = margins + i * CKM_FEW;                                         \
+            const int8_t *margin = margins + i * CKM_SCORES;                                       \
             const ptrdiff_t own = labels[i];                                                       \
-            const int16_t *limit = limits + (since * CKM_FEW + own) * CKM_SCORES;                  \
+            const int8_t *limit = limits + (since * CKM_FEW + own) * CKM_SCORES;                   \
             int opened = 0;                                                                        \
             wrong += margin[own] != since;                                                         \
             for (ptrdiff_t j = 0; j < k; j++) {                                                    \
@@ -188,10 +188,11 @@ static ptrdiff_t left_by_integers = 0;
                     apart += other_f * other_f - own_f * own_f;                                    \
                 }                                                                                  \
                 if (j == own) continue;                                                            \
-                apart *= 1000;                                                                     \
-                opened |= margin[j] <= limit[j];                                                   \
+                apart *= scales[own * CKM_SCORES + j];                                             \
+                opened |= margin[j] < limit[j];                                                    \
                 wrong += !(margin[j] <= apart);                                                    \
-                wrong += !(margin[j] >= (apart < INT16_MAX ? apart : INT16_MAX) - 4 - d);          \
+                wrong += margin[j] == INT8_MAX;                                                    \
+                wrong += !(margin[j] >= (apart < INT8_MAX - 1 ? apart : INT8_MAX - 1) - 1.1);      \
             }                                                                                      \
             wrong += opened != (s < count && found[s] == i);                                       \
             s += s < count && found[s] == i;                                                       \

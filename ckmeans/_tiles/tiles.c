@@ -65,7 +65,7 @@ static int fast_integers = 0;
         void (*keep)(ptrdiff_t, const int32_t *, const int32_t *, const ckm_drifts_##suffix *,     \
                      const real *, const real *, real *, real *);                                  \
         void (*keep_margins)(ptrdiff_t, const int32_t *, const int32_t *, const real *,            \
-                             const real *, int, int16_t *);                                        \
+                             const real *, int, int8_t *);                                         \
         void (*own_squares)(const real *, ptrdiff_t, ptrdiff_t, const int32_t *, ptrdiff_t,        \
                             const int32_t *, const double *, double *);                            \
         ptrdiff_t (*sort_open)(ptrdiff_t, const int32_t *, const ckm_drifts_##suffix *,            \
@@ -265,8 +265,8 @@ static const struct level {
     const char *name;
     int (*supported)(void);
     ptrdiff_t (*changed)(const int32_t *, const int32_t *, ptrdiff_t, int32_t *);
-    ptrdiff_t (*filter_margins)(const int32_t *, ptrdiff_t, const int16_t *, const int16_t *,
-                              int32_t *);
+    ptrdiff_t (*filter_margins)(const int32_t *, ptrdiff_t, const int8_t *, const int8_t *,
+                                int32_t *);
     void (*all_distances)(const double *, ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t,
                           ptrdiff_t, double *);
     const table_f32 *f32;
@@ -323,8 +323,8 @@ ptrdiff_t ckm_changed(const int32_t *before, const int32_t *after, ptrdiff_t m, 
     return chosen->changed(before, after, m, rows);
 }
 
-ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int16_t *limits,
-                             const int16_t *margins, int32_t *survivors)
+ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int8_t *limits,
+                             const int8_t *margins, int32_t *survivors)
 {
     return chosen->filter_margins(labels, m, limits, margins, survivors);
 }
@@ -409,7 +409,7 @@ static void restore_mode(float_mode before) { (void)before; }
     }                                                                                              \
     void ckm_keep_margins_##suffix(ptrdiff_t count, const int32_t *rows, const int32_t *labels,    \
                                    const real *scores, const real *scales, int since,              \
-                                   int16_t *margins)                                               \
+                                   int8_t *margins)                                                \
     {                                                                                              \
         const float_mode before = ieee_mode();                                                     \
         chosen->suffix->keep_margins(count, rows, labels, scores, scales, since, margins);         \

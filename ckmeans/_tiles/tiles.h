@@ -139,26 +139,26 @@ void ckm_keep_f64(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
                   const ckm_drifts_f64 *drifts, const double *upper2, const double *lower2,
                   double *upper, double *slack);
 
-/* Margins, where ckm_takes_lists says that centroids are few: of each row CKM_FEW, by which the
- * squared distances to the others exceeded that to its own centroid in a pass `since`. Their units
- * are those of a table of `scales`, a row of CKM_SCORES for each own centroid, and so are the limits:
- * how much of a margin the moves since that pass have taken at most, for each of CKM_PASSES that may
- * be meant and CKM_FEW own centroids. Limits of the own centroid, and of those that are none, are
- * INT16_MIN.
+/* Margins, where ckm_takes_lists says that centroids are few: of each row CKM_SCORES, the first of
+ * them by how much the squared distances to the others exceeded that to its own centroid in a pass
+ * `since`. Their units are those of a table of `scales`, a row of CKM_SCORES for each own centroid,
+ * and so are the limits: how much of a margin the moves since that pass have taken at most, for
+ * each of CKM_PASSES that may be meant and CKM_FEW own centroids; INT8_MAX opens all rows. Limits
+ * of the own centroid, and of those that are none, are INT8_MIN.
  *
- * filter_margins: labels (m,), margins (m, CKM_FEW) in; survivors (m + 1,) out: the rows with a
- *   margin that does not exceed its limit; returns how many.
+ * filter_margins: labels (m,), margins (m, CKM_SCORES) in; survivors (m + 1,) out: the rows with a
+ *   margin below its limit; returns how many.
  * keep_margins: labels (count,), scores (count, CKM_SCORES) as of ckm_nearest in; margins out in
  *   the places `rows`, or in the first for NULL. */
 #define CKM_FEW 10
 #define CKM_PASSES 16
-ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int16_t *limits,
-                             const int16_t *margins, int32_t *survivors);
+ptrdiff_t ckm_filter_margins(const int32_t *labels, ptrdiff_t m, const int8_t *limits,
+                             const int8_t *margins, int32_t *survivors);
 void ckm_keep_margins_f32(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
-                          const float *scores, const float *scales, int since, int16_t *margins);
+                          const float *scores, const float *scales, int since, int8_t *margins);
 void ckm_keep_margins_f64(ptrdiff_t count, const int32_t *rows, const int32_t *labels,
                           const double *scores, const double *scales, int since,
-                          int16_t *margins);
+                          int8_t *margins);
 
 /* The squared distances of the rows X[rows[i]], `step` reals apart, or X[i] where rows is NULL, to
  * the centroids of their labels[i], within a relative error of (d + 8) 2^-52: squares (count,) out.
