@@ -8,10 +8,10 @@ import numpy as np
 def squares(X, centroids):
     """Squared distances (n, k): float64 sums of (x - c)^2, column by column."""
     X = np.asarray(X, dtype=np.float64)
-    total = np.zeros((len(X), len(centroids)))
+    total = np.zeros((len(centroids), len(X)))
     for x, c in zip(X.T, np.asarray(centroids).T, strict=True):
-        total += (x[:, None] - c) ** 2
-    return total
+        total += (x - c[:, None]) ** 2  # NumPy is fast along the rows, of which there are many
+    return total.T
 
 
 def nearest(X, centroids):

@@ -192,11 +192,14 @@ def test_every_place_in_a_group_wins_and_ties_go_to_the_lowest(level, dtype):
 
 @lru_cache(256)
 def exact_squares(*which):
-    """The squared distances of a problem as rational numbers."""
+    """The squared distances of a problem as rational numbers: sums of integers, by their unit."""
     X, centroids, _, _ = problem(*which)
-    rationals = np.vectorize(Fraction, otypes=[object])
-    differences = rationals(X.astype(float))[:, None] - rationals(centroids)
-    return (differences * differences).sum(axis=2)
+    ratios = np.vectorize(float.as_integer_ratio, otypes=[object, object])
+    (rows, below_rows), (columns, below_columns) = ratios(X.astype(float)), ratios(centroids)
+    unit = max(below_rows.max(), below_columns.max())  # all are powers of two
+    rows, columns = rows * (unit // below_rows), columns * (unit // below_columns)
+    sums = ((rows[:, None] - columns) ** 2).sum(axis=2)
+    return np.vectorize(Fraction, otypes=[object])(sums, unit**2)
 
 
 def assert_bounds_hold(which, shift):
