@@ -31,7 +31,7 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._margins cimport (
     Changes, Margins, begin_margins, begin_pass, collect_changes, lay_out_margins, limit_margins,
-    note_leaving,
+    note_leaving, note_length,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece, numbers_of
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
@@ -224,7 +224,7 @@ cdef inline void keep(
     cdef real* upper = <real*> p.upper + first
     cdef real* slack = <real*> p.slack + first
     cdef const void* scales
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, row
     if not p.by_margins:
         keep_rows(count, rows, labels, drifts_of(p, <real> 0), upper2, lower2, upper, slack)
         return
@@ -232,8 +232,8 @@ cdef inline void keep(
     keep_margins(count, rows, labels, <const real*> w.scores, <const real*> scales,
                  p.of_passes.since, p.margins + first * CKM_SCORES)
     for i in range(count):
-        if upper2[i] > w.changes.radius2[labels[i]]:
-            w.changes.radius2[labels[i]] = upper2[i]
+        row = first + (i if rows == NULL else rows[i])
+        note_length(&p.of_passes, w.changes, labels[i], upper2[i], p.margins + row * CKM_SCORES)
 
 
 cdef inline real* scores_for(const Plan* p, Work* w, real _) noexcept nogil:

@@ -4,7 +4,7 @@
 # Bounds on distances lose what all have moved, on all ways: at 60k x 784, k = 10, where rows lie
 # nine times as far from their centroids as these from each other, margins leave 0.83 of the rows to
 # be read, which takes 0.88 to 0.92 of the time.
-from libc.math cimport ceil, fabs, sqrt
+from libc.math cimport INFINITY, ceil, fabs, sqrt
 from libc.stdint cimport INT8_MAX, INT8_MIN, int8_t, int32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -12,6 +12,10 @@ from ckmeans._lloyd cimport CKM_FEW, CKM_PASSES, CKM_SCORES, own_squares
 from ckmeans._memory cimport next_piece
 
 cdef enum:
+    # A row whose squared distance to its centroid is that many times its cluster's mean gets no
+    # margins: it would be the radius of all. With lengths of rows that are lognormal, sigma 1, 5 %
+    # of the rows are that long, and the longest is 12 times as long as the first of them.
+    LONG_BY = 4
     # Of the squared distance between two centroids: margins up to 1.5 of it fit. With 16 bits, as
     # many rows are open.
     UNITS = 80
@@ -26,6 +30,10 @@ cdef struct Margins:
     double* apart2                # (CKM_PASSES, k, k) squared distances between those
     double* scale                 # (CKM_PASSES, k, k) units of its margins, or 0 for none
     double* radius2               # (CKM_PASSES, CKM_FEW) at least the largest of a row to its own
+    bint of_all                   # rows have got margins in this pass
+    double[CKM_FEW] sum2          # of each cluster's rows that got them: squared distances
+    double[CKM_FEW] count
+    double[CKM_FEW] longest2      # beyond which a row gets no margins
     int8_t* limits                # (CKM_PASSES, CKM_FEW, CKM_SCORES) see tiles.h
     float* scales32               # (CKM_FEW, CKM_SCORES) the scale of the present pass
     double* scales
@@ -35,9 +43,11 @@ cdef struct Margins:
 
 # What a segment of rows adds to that in one pass.
 cdef struct Changes:
-    double[CKM_FEW] radius2       # of each cluster's rows that get margins: squared distances
+    double[CKM_FEW] radius2       # of each cluster's rows that get margins: squared distances,
+    double[CKM_FEW] sum2          # those of rows that get none among them, and how many
+    double[CKM_FEW] count
     double[CKM_PASSES] left       # rows that had them from each pass
-    double[6] apart               # threads that write to the same line wait for each other
+    double[2] apart               # threads that write to the same line wait for each other
 
 
 cdef inline uintptr_t lay_out_margins(
@@ -63,6 +73,9 @@ cdef inline void begin_margins(Margins* p) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(p.k * p.k):
         p.each[j] = <int32_t> (j // p.k)
+    p.of_all = False
+    for j in range(CKM_FEW):
+        p.longest2[j] = INFINITY
     for j in range(CKM_PASSES * CKM_FEW * CKM_SCORES):
         p.limits[j] = INT8_MIN
 
@@ -85,6 +98,12 @@ cdef inline void begin_pass(
     cdef double units
     cdef double* apart2
     cdef double* scale
+    if p.of_all:
+        for i in range(k):
+            p.longest2[i] = LONG_BY * p.sum2[i] / p.count[i] if p.count[i] else INFINITY
+    memset(p.sum2, 0, CKM_FEW * sizeof(double))
+    memset(p.count, 0, CKM_FEW * sizeof(double))
+    p.of_all = all_rows > 0
     if all_rows:
         for i in range(CKM_PASSES):
             p.rows[i] = 0.0
@@ -159,6 +178,19 @@ cdef inline int8_t limit_of(
         -INT8_MAX if taken < 0 else INT8_MAX)
 
 
+cdef inline void note_length(
+    const Margins* p, Changes* c, Py_ssize_t label, double upper2, int8_t* margins
+) noexcept nogil:
+    """Of a row that has got these margins: it keeps them unless it is a long one."""
+    c.sum2[label] += upper2
+    c.count[label] += 1
+    if upper2 > p.longest2[label]:
+        memset(margins, INT8_MIN, CKM_SCORES)
+        margins[label] = <int8_t> p.since
+    elif upper2 > c.radius2[label]:
+        c.radius2[label] = upper2
+
+
 cdef inline void note_leaving(
     Changes* c, const int8_t* margins, const int32_t* labels, const int32_t* rows,
     Py_ssize_t count
@@ -175,6 +207,8 @@ cdef inline void collect_changes(Margins* p, Changes* c) noexcept nogil:
     cdef double* radius2 = p.radius2 + p.since * CKM_FEW
     for i in range(p.k):
         radius2[i] = max(radius2[i], c.radius2[i])
+        p.sum2[i] += c.sum2[i]
+        p.count[i] += c.count[i]
     for i in range(CKM_PASSES):
         p.rows[i] -= c.left[i]
         p.rows[p.since] += c.left[i]

@@ -362,6 +362,25 @@ def test_margins_count_moves_as_the_crow_flies(level):
     assert sweep.expected_share(far) < 0.5  # some rows lie within a unit of the halfway planes
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_rows_are_not_the_radius_of_all(level, dtype):
+    """The longest row is 60 times as far from its centroid as the others."""
+    rng = np.random.default_rng(9)
+    n, (k, d) = 600, FEW[2]
+    centroids = rng.normal(size=(k, d))
+    lengths = np.exp(1.2 * rng.normal(size=(n, 1)))
+    X = (centroids[rng.integers(k, size=n)] + lengths * rng.normal(0, 0.3, (n, d))).astype(dtype)
+    sweep = with_margins(X, np.zeros(d))
+    sweep.begin(k)
+    compared = []
+    for mode in (BOUND, FILTER, BOUND, FILTER, FILTER):
+        centroids = centroids + rng.normal(0, 0.06, (k, d))
+        compared.append(swept(sweep, n, centroids, mode)[1] / (n * k))
+        np.testing.assert_array_equal(sweep.labels, oracle.nearest(X, centroids))
+    assert compared[1] > 0.3  # lengths are not known yet
+    assert compared[3] < 0.1 and compared[4] < 0.1
+
+
 def test_an_opened_row_is_looked_at_again_by_its_margins(level):
     k, d = FEW[2]
     X = blobs(np.random.default_rng(1), 500, d, k, np.float32)
