@@ -15,7 +15,7 @@ proven at less than half the cost; see `_tiles/rounded.h`.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, fabs, sqrt
-from libc.stdint cimport INT8_MIN, int8_t, int32_t, int64_t, uintptr_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport llabs
 from libc.string cimport memcpy, memset
 
@@ -31,7 +31,7 @@ from ckmeans._lloyd cimport (
 )
 from ckmeans._margins cimport (
     Changes, Margins, begin_margins, begin_pass, collect_changes, lay_out_margins, limit_margins,
-    note_leaving, note_length,
+    note_leaving, note_length, open_margins,
 )
 from ckmeans._memory cimport LINE, data_of, next_piece, numbers_of
 from ckmeans._modes cimport C_BOUND, C_FILTER, C_GIVEN, C_PLAIN, C_SCREENED
@@ -1617,12 +1617,10 @@ cdef class Sweep:
 
     def open_row(self, Py_ssize_t row):
         """Let the next assignment look at a row whatever its bounds say."""
-        cdef Py_ssize_t j
         if not self.bounded:
             return
         if self.plan.by_margins:
-            for j in range(CKM_SCORES):
-                self.plan.margins[row * CKM_SCORES + j] = INT8_MIN
+            open_margins(self.plan.margins + row * CKM_SCORES, self.plan.labels[row])
         elif self.single:
             (<float*> self.plan.upper)[row] = INFINITY
             (<float*> self.plan.slack)[row] = -INFINITY

@@ -178,6 +178,13 @@ cdef inline int8_t limit_of(
         -INT8_MAX if taken < 0 else INT8_MAX)
 
 
+cdef inline void open_margins(int8_t* margins, Py_ssize_t own) noexcept nogil:
+    """Of a row that is looked at next time, wherever centroids go."""
+    cdef int8_t since = margins[own]
+    memset(margins, INT8_MIN, CKM_SCORES)
+    margins[own] = since
+
+
 cdef inline void note_length(
     const Margins* p, Changes* c, Py_ssize_t label, double upper2, int8_t* margins
 ) noexcept nogil:
@@ -185,8 +192,7 @@ cdef inline void note_length(
     c.sum2[label] += upper2
     c.count[label] += 1
     if upper2 > p.longest2[label]:
-        memset(margins, INT8_MIN, CKM_SCORES)
-        margins[label] = <int8_t> p.since
+        open_margins(margins, label)
     elif upper2 > c.radius2[label]:
         c.radius2[label] = upper2
 
