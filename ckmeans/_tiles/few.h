@@ -135,8 +135,7 @@ INLINE void NAME(give_scores)(const tile_state *tile, vec (*score)[GROUP][VECTOR
             row[j] = score[j / GROUP][j % GROUP][v] * V_SET1(direct ? (real)0.5 : 1);
             most = V_MAX(most, score[j / GROUP][j % GROUP][v]);
         }
-        const vec norms2 = (tile->norm2[v] + V_SET1(p->radius2)) * V_SET1(4);
-        vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
+        vec slack = NAME(slack_between)(tile->norm2[v], p);
         if (direct)
             slack = V_FMA(V_SQRT(most), V_SET1(p->wander), V_SET1(p->direct_slack)) +
                     most * V_SET1(p->grow - p->shrink);

@@ -65,8 +65,9 @@ typedef struct {
     /* screen.h: the scale of the centroids; the error of a score is |x| at the row's scale times
      * centroid_lost, the length that the row loses times row_lost, and screen_error. */
     real screen_scale, centroid_lost, row_lost, screen_error;
-    /* |error| <= expanded_slack * 4 (|x|^2 + radius2) + tiny */
-    real expanded_slack, tiny;
+    /* |error| <= expanded_slack * 4 (|x|^2 + radius2) + tiny; of few.h's differences of scores,
+     * product_slack * 4 (2 |x| radius + radius2) + reference_slack * 4 (|x|^2 + radius2) + tiny */
+    real expanded_slack, product_slack, reference_slack, radius, tiny;
     /* shrink * s - wander * sqrt(s) - direct_slack <= exact
                                       exact <= grow * s + wander * sqrt(s) + direct_slack */
     real grow, shrink, wander, direct_slack;
@@ -100,6 +101,16 @@ typedef struct {
 #define FILLER 0x7FFFFF00 /* the score of what fills the last group */
 
 #include "pack.h"
+
+/* How far the difference of two expanded scores may be out. */
+INLINE vec NAME(slack_between)(vec norm2, const packed_centroids *p)
+{
+    const vec norms2 = (norm2 + V_SET1(p->radius2)) * V_SET1(4), tiny = V_SET1(p->tiny);
+    if (!p->few_stride) return V_FMA(norms2, V_SET1(p->expanded_slack), tiny);
+    const vec products = V_FMA(V_SQRT(norm2 + tiny), V_SET1(2 * p->radius), V_SET1(p->radius2));
+    return V_FMA(products * V_SET1(4), V_SET1(p->product_slack),
+                 V_FMA(norms2, V_SET1(p->reference_slack), tiny));
+}
 
 /* n columns of `vectors` vectors of rows, `step` apart, transposed: x[f * vectors + v]. */
 INLINE void NAME(load_columns)(vec *x, int vectors, const real *rows, ptrdiff_t step, ptrdiff_t n)
@@ -381,8 +392,7 @@ INLINE int NAME(certified_labels)(const tile_state *tile, const packed_centroids
 {
     int certified = 0;
     EACH(v, VECTORS) {
-        const vec norms2 = (tile->norm2[v] + V_SET1(p->radius2)) * V_SET1(4);
-        const vec slack = V_FMA(norms2, V_SET1(p->expanded_slack), V_SET1(p->tiny));
+        const vec slack = NAME(slack_between)(tile->norm2[v], p);
         NAME(give_labels)(tile, v, labels);
         certified += popcount(V_LESS_BITS(slack, tile->second[v] - tile->best[v]));
     }
