@@ -35,6 +35,7 @@ def scaling(rounds, divisor):
 
 
 def layouts(rounds, divisor):
+    rounds *= 8  # of 30 ms each: by 5 of them a figure wanders by a tenth
     figures = of_layouts(1_000_000 // divisor, 3, 16, rounds)
     figures |= of_layouts(100_000 // divisor, 64, 64, rounds)
     return {"what": "time over that of float32 C-contiguous, 10 iterations", "figures": figures}
