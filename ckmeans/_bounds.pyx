@@ -716,7 +716,6 @@ cdef class Sweep:
     cdef int32_t[::1] label_view, before_view
     cdef const double[::1] origin
     cdef unsigned char[::1] memory
-    cdef double[::1] residues
     cdef Moves moves
     cdef Changes* changes             # (n_segments,) of margins
     cdef public Py_ssize_t margins_from    # rows; from so many on, they have margins to few
@@ -725,15 +724,15 @@ cdef class Sweep:
     cdef int n_filters                # assignments since the bounds were set
     cdef Py_ssize_t n_changed, compared    # of the last assignment: rows, and pairs of distances
     cdef double* total                # (k, d + 2) the totals
-    # What moves between them, of segments that are not in them yet: (n_segments, k, d + 2) places,
-    # of which each segment takes one that is free, and so in the cache. Those of their own that all
-    # had before came from memory (60k x 784, k = 10, and 50k x 64, k = 1000:
-    # 0.98 of the time).
-    cdef double* partial
-    cdef int32_t* taken               # (n_segments,) whether the place is
-    # Of each segment, rows changed, comparisons, whether it is done, one more than its place, and
-    # (k,) whether anything moves: `record` bytes apart, since threads that write to the same line
-    # wait for each other.
+    cdef double* residual             # (k, d + 2) what was added to the residuals
+    # What the segments that are done add to these: (2 n_segments, k, d + 2) places, of which each
+    # takes one that is free, and so in the cache. Those of their own that all had before came from
+    # memory (60k x 784, k = 10, and 50k x 64, k = 1000: 0.98 of the time).
+    cdef double* places
+    cdef int32_t* taken               # (2 n_segments,) whether the place is
+    # Of each segment, rows changed, comparisons, whether it is done, one more than its places for
+    # totals and for residuals, and (k,) whether anything moves: `record` bytes apart, since threads
+    # that write to the same line wait for each other.
     cdef char* records
     cdef Py_ssize_t record
     cdef double* residue              # (k, d + 2) of a whole run, and
@@ -842,7 +841,6 @@ cdef class Sweep:
             self.cut(k)
             self.room_of_run = zeroed(self.lay_out(0, k) + LINE, np.uint8)
             self.lay_out(<uintptr_t> data_of(self.room_of_run), k)
-            self.residues = None
             self.moves.k = 0
             p.by_margins = False
             p.k = k
@@ -852,10 +850,11 @@ cdef class Sweep:
 
     cdef uintptr_t lay_out(self, uintptr_t at, Py_ssize_t k) noexcept:
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t clusters = self.n_segments * k
-        self.partial = <double*> next_piece(&at, clusters * (p.d + 2) * sizeof(double))
-        self.taken = <int32_t*> next_piece(&at, self.n_segments * sizeof(int32_t))
-        self.record = (4 * sizeof(Py_ssize_t) + k + LINE - 1) // LINE * LINE
+        cdef Py_ssize_t n_places = 2 * self.n_segments
+        self.residual = <double*> next_piece(&at, k * (p.d + 2) * sizeof(double))
+        self.places = <double*> next_piece(&at, n_places * k * (p.d + 2) * sizeof(double))
+        self.taken = <int32_t*> next_piece(&at, n_places * sizeof(int32_t))
+        self.record = (5 * sizeof(Py_ssize_t) + k + LINE - 1) // LINE * LINE
         self.records = <char*> next_piece(&at, self.n_segments * self.record)
         self.residue = <double*> next_piece(&at, k * (p.d + 2) * sizeof(double))
         self.other_means = <double*> next_piece(&at, k * p.d * sizeof(double))
@@ -1188,10 +1187,10 @@ cdef class Sweep:
                 self.add_segment(segment, first, last, w)
             else:
                 self.sweep_segment(segment, first, last, w)
-                store(<int32_t*> (self.counts_of(segment) + 2), 1)
-                if next_of(&self.collecting) == 0:    # else another thread does
-                    self.collect_done(False)
-                    store(&self.collecting, 0)
+            store(<int32_t*> (self.counts_of(segment) + 2), 1)
+            if next_of(&self.collecting) == 0:    # else another thread does
+                self.collect_done(False)
+                store(&self.collecting, 0)
             next_of(&self.one.done)
             if attentive:
                 heed_signals(&self.one)
@@ -1213,14 +1212,9 @@ cdef class Sweep:
     ) noexcept nogil:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t* counts = self.counts_of(segment)
-        cdef unsigned char* touched = <unsigned char*> (counts + 4)
-        cdef double* totals
-        cdef double* residues = NULL
-        if not counts[3]:
-            counts[3] = 1 + self.take_place()
-        totals = self.place(counts[3] - 1)
-        if self.measured:
-            residues = &self.residues[segment * p.k * (p.d + 2)]
+        cdef unsigned char* touched = <unsigned char*> (counts + 5)
+        cdef double* totals = self.place_of(counts + 3)
+        cdef double* residues = self.place_of(counts + 4) if self.measured else NULL
         if p.by_margins:
             w.changes = self.changes + segment
         if self.single:
@@ -1229,15 +1223,15 @@ cdef class Sweep:
             sweep_rows(p, first, last, w, totals, residues, touched, counts, counts + 1,
                        <double> 0)
 
-    cdef Py_ssize_t take_place(self) noexcept nogil:
-        """One that no segment has, of which there are as many."""
+    cdef double* place_of(self, Py_ssize_t* one_more) noexcept nogil:
+        """Zeros, or what a segment has added so far. There is always a free place: each segment has
+        two at most."""
         cdef Py_ssize_t place = 0
-        while load(&self.taken[place]) or next_of(&self.taken[place]):
-            place = place + 1 if place + 1 < self.n_segments else 0
-        return place
-
-    cdef double* place(self, Py_ssize_t place) noexcept nogil:
-        return self.partial + place * self.plan.k * (self.plan.d + 2)
+        if not one_more[0]:
+            while load(&self.taken[place]) or next_of(&self.taken[place]):
+                place = place + 1 if place + 1 < 2 * self.n_segments else 0
+            one_more[0] = place + 1
+        return self.places + (one_more[0] - 1) * self.plan.k * (self.plan.d + 2)
 
     cdef Py_ssize_t* counts_of(self, Py_ssize_t segment) noexcept nogil:
         return <Py_ssize_t*> (self.records + segment * self.record)
@@ -1255,8 +1249,6 @@ cdef class Sweep:
         cdef Plan* p = &self.plan
         self.kept = (self.kept[0], self.kept[1], centroids)
         p.centroids = &centroids[0, 0]
-        if self.residues is None:
-            self.residues = np.zeros(self.n_segments * p.k * (p.d + 2))
 
     def add(self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last):
         """Add rows first..last-1 of a segment to the residuals."""
@@ -1269,7 +1261,7 @@ cdef class Sweep:
         self, Py_ssize_t segment, Py_ssize_t first, Py_ssize_t last, Work* w
     ) noexcept nogil:
         cdef Plan* p = &self.plan
-        cdef double* residues = &self.residues[segment * p.k * (p.d + 2)]
+        cdef double* residues = self.place_of(self.counts_of(segment) + 4)
         if self.single:
             add_all(p, first, last - first, w, p.centroids, p.d, residues, <float> 0)
         else:
@@ -1288,33 +1280,40 @@ cdef class Sweep:
         self.rounded |= self.plan.mode == C_SCREENED
 
     cdef void collect_done(self, bint all_are) noexcept nogil:
-        """Add the moves of the segments that are done to the totals, in their order, as far as
-        none is missing. Threads do so while others work: afterwards, who is alone would wait for
-        what lies in their caches (two threads, ten iterations of 1M x 2: 0.97 of the time)."""
+        """Add what the segments that are done have added to the totals and the residuals, in their
+        order, as far as none is missing. Threads do so while others work: afterwards, who is alone
+        would wait for what lies in their caches (two threads, ten iterations of 1M x 2: 0.97 of the
+        time)."""
         cdef Plan* p = &self.plan
         cdef Py_ssize_t* counts
         while self.n_collected < self.n_segments:
             counts = self.counts_of(self.n_collected)
             if not (all_are or load(<int32_t*> (counts + 2))):
                 break
-            if self.n_collected == 0:
-                self.n_changed = self.compared = 0
-                if p.anew:
-                    memset(self.total, 0, p.k * (p.d + 2) * sizeof(double))
-            self.n_changed += counts[0]
-            self.compared += counts[1]
             if counts[3]:
-                self.collect_place(counts[3] - 1, <unsigned char*> (counts + 4))
-            memset(counts, 0, 4 * sizeof(Py_ssize_t))
-            if p.by_margins and p.mode >= C_BOUND:
-                collect_changes(&p.of_passes, self.changes + self.n_collected)
+                if self.n_collected == 0:
+                    self.n_changed = self.compared = 0
+                    if p.anew:
+                        memset(self.total, 0, p.k * (p.d + 2) * sizeof(double))
+                self.n_changed += counts[0]
+                self.compared += counts[1]
+                self.collect_place(counts[3] - 1, <unsigned char*> (counts + 5), self.total)
+                if p.by_margins and p.mode >= C_BOUND:
+                    collect_changes(&p.of_passes, self.changes + self.n_collected)
+            if counts[4]:
+                memset(counts + 5, 1, p.k)
+                self.collect_place(counts[4] - 1, <unsigned char*> (counts + 5), self.residual)
+            memset(counts, 0, 5 * sizeof(Py_ssize_t))
             self.n_collected += 1
 
-    cdef void collect_place(self, Py_ssize_t place, unsigned char* touched) noexcept nogil:
-        """Add what moved to the totals, and leave zeros to who takes the place next."""
+    cdef void collect_place(
+        self, Py_ssize_t place, unsigned char* touched, double* into
+    ) noexcept nogil:
+        """Add what it holds of the clusters that are touched, and leave zeros to who takes it next.
+        """
         cdef Plan* p = &self.plan
-        cdef double* moved = self.place(place)
         cdef Py_ssize_t first, j = 0, width = p.d + 2
+        cdef double* part = self.places + place * p.k * width
         while j < p.k:
             if j + 8 <= p.k and (<int64_t*> (touched + j))[0] == 0:
                 j += 8    # most, once few rows change
@@ -1323,7 +1322,7 @@ cdef class Sweep:
             while j < p.k and touched[j]:
                 touched[j] = 0
                 j += 1
-            empty_into(moved + first * width, (j - first) * width, self.total + first * width)
+            empty_into(part + first * width, (j - first) * width, into + first * width)
             j += j == first
         store(&self.taken[place], 0)
 
@@ -1519,13 +1518,13 @@ cdef class Sweep:
     def residuals(self):
         """What was added since the last call: (k, d + 2) residuals, mass, inertias."""
         cdef Plan* p = &self.plan
-        cdef Py_ssize_t s, size = p.k * (p.d + 2)
-        totals = np.zeros((p.k, p.d + 2))
-        cdef double[:, ::1] total_view = totals
+        residuals = np.zeros((p.k, p.d + 2))
+        cdef double[:, ::1] out = residuals
         with nogil:
-            for s in range(self.n_segments):
-                empty_into(&self.residues[s * size], size, &total_view[0, 0])
-        return totals
+            self.collect_done(True)
+            self.n_collected = 0
+            empty_into(self.residual, p.k * (p.d + 2), &out[0, 0])
+        return residuals
 
     cpdef means(self, const double[:, ::1] centroids):
         """Means of the clusters, those of emptied ones where they were; and how many are emptied,
