@@ -58,13 +58,13 @@ def xclara(divisor):
     return xclara()
 
 
-def start_of(X, k):
+def start_of(X, k, seed=7):
     """k distinct rows, each moved by about a thousandth of the spread of X.
 
     Equal centroids would leave clusters empty, which each library fills in its own way; and rows
     of whole numbers lie halfway between two others by the thousand, where rounding would choose.
     """
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(seed)
     rows = np.unique(X[rng.choice(len(X), min(len(X), 8 * k), replace=False)], axis=0)
     moves = 1e-3 * X.std() * rng.standard_normal((k, X.shape[1]))
     return (rng.permutation(rows)[:k] + moves).astype(X.dtype)

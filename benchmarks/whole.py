@@ -11,11 +11,13 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.cases import CASES
+from benchmarks import peers
+from benchmarks.cases import CASES, start_of
 
 SMALL = 1 << 30  # products in an iteration up to which a case runs with all seeds
 SHORT, ROUNDS = 1 << 21, 10  # and up to which it takes a few milliseconds: often with each of them
 TOLERANCES = (0.0, 1e-4)
+STARTS = 20
 
 
 def in_turn(functions, seeds):
@@ -31,6 +33,7 @@ def in_turn(functions, seeds):
 
 def on_one_thread(measure):
     def measured(options):
+        import sklearn.cluster  # noqa: F401  whose OpenMP is not limited before it is there
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
@@ -105,6 +108,27 @@ def whole(options):
         figures[f"geometric mean, tol {tol:g}"] = statistics.geometric_mean(speeds)
     return {"what": "scikit-learn's time over ours, our inertia over its; medians of 10 seeds, or "
             f"3 for more than {SMALL} products in an iteration", "figures": figures}  # fmt: skip
+
+
+@on_one_thread
+def starts(options):
+    """To the fixed point from many given starts. In float32 sums, rounding decides how many
+    iterations scikit-learn takes from one of them: the times of all are what can be compared."""
+    figures = {}
+    for name in ("d784",):
+        X, k = CASES[name].rows(options.divisor), CASES[name].k
+        seconds, iterations = [0.0, 0.0], [0, 0]
+        for seed in range(STARTS):
+            job = peers.Job(X, k, start_of(X, k, seed), 300, True, 1)
+            for i, peer in enumerate((peers.ours, peers.sklearn_lloyd)):
+                run = peer(job)
+                begin = time.perf_counter()
+                _, n_iter = run()
+                seconds[i] += time.perf_counter() - begin
+                iterations[i] += n_iter
+        figures[f"{name}: time"] = seconds[1] / seconds[0]
+        figures[f"{name}: iterations"] = iterations[1] / iterations[0]
+    return {"what": f"scikit-learn's over ours, sums of {STARTS} starts", "figures": figures}
 
 
 def momentum(options):
@@ -228,6 +252,6 @@ def column(options):
 
 
 PARTS = {
-    "seeding": seeding, "whole": whole, "momentum": momentum, "coarse": coarse,
-    "elbow": elbows, "refine": refined, "column": column,
+    "seeding": seeding, "whole": whole, "starts": starts, "momentum": momentum,
+    "coarse": coarse, "elbow": elbows, "refine": refined, "column": column,
 }  # fmt: skip
