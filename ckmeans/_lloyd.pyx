@@ -754,13 +754,15 @@ def assign(
     const double[:, ::1] centroids,        # in   (k, d)
     const unsigned char[::1] packed,       # in   from pack()
     int32_t[::1] labels,                   # out  (n,)
-    real[::1] upper2, real[::1] lower2,    # out  (n,) scratch
+    real[::1] upper2=None, real[::1] lower2=None,    # out  (n,) bounds, if both are wanted
 ):
     """Nearest centroid of each row of a block."""
+    cdef bint bounded = upper2 is not None
     if X.shape[0]:
         with nogil:
             assign_rows(&X[0, 0], X.shape[1], 1, NULL, X.shape[0], X.shape[1], &centroids[0, 0],
-                        centroids.shape[0], &packed[0], &labels[0], &upper2[0], &lower2[0],
+                        centroids.shape[0], &packed[0], &labels[0],
+                        &upper2[0] if bounded else NULL, &lower2[0] if bounded else NULL,
                         <real*> NULL)
 
 

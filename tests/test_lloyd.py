@@ -93,9 +93,19 @@ def half_units(rng, n, d, k, dtype):
     return X, centroids
 
 
+def alike(rng, n, d, k, dtype):
+    """Rows of one number each, near the middle of two centroids: in long runs, their products round
+    to the same side."""
+    at = np.arange(k) + rng.uniform(0, 0.2, k)
+    i = rng.integers(0, max(k - 1, 1), n)
+    x = (at[i] + at[np.minimum(i + 1, k - 1)]) / 2
+    x *= 1 + np.finfo(dtype).eps * rng.uniform(-20, 20, n)
+    return x[:, None] * np.ones(d), at[:, None] * np.ones(d)
+
+
 KINDS = (
     normal, grid, between, equidistant, offset, far_row, subnormal, squares_underflow,
-    near_overflow, two_sizes, half_units,
+    near_overflow, two_sizes, half_units, alike,
 )  # fmt: skip
 
 
@@ -123,6 +133,9 @@ def assert_brute_force(X, centroids, shift, expected, two):
     labels, upper2, lower2 = assigned(X, centroids, shift)
     np.testing.assert_array_equal(labels, expected, f"{len(X)} rows, k = {len(centroids)}")
     assert (upper2 >= two[:, 0]).all() and (lower2 <= two[:, 1]).all()
+    alone = np.full(len(X), -1, np.int32)  # certified with less to say
+    assign(X, centroids, pack(centroids, shift, X.dtype == np.float32), alone)
+    np.testing.assert_array_equal(alone, expected)
 
 
 def shifts(X, centroids):
