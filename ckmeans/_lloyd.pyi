@@ -13,8 +13,8 @@ def assign(
     centroids: NDArray[np.float64],
     packed: NDArray[np.uint8],
     labels: NDArray[np.int32],
-    upper2: NDArray[Any],
-    lower2: NDArray[Any],
+    upper2: NDArray[Any] | None = None,
+    lower2: NDArray[Any] | None = None,
 ) -> None: ...
 def accumulate(
     X: NDArray[Any],
