@@ -735,8 +735,7 @@ cdef class Sweep:
     # that write to the same line wait for each other.
     cdef char* records
     cdef Py_ssize_t record
-    cdef double* residue              # (k, d + 2) of a whole run, and
-    cdef double* other_means          # (k, d)
+    cdef double* other_means          # (k, d) of a whole run
     cdef char* panels
 
     def __init__(
@@ -856,7 +855,6 @@ cdef class Sweep:
         self.taken = <int32_t*> next_piece(&at, n_places * sizeof(int32_t))
         self.record = (5 * sizeof(Py_ssize_t) + k + LINE - 1) // LINE * LINE
         self.records = <char*> next_piece(&at, self.n_segments * self.record)
-        self.residue = <double*> next_piece(&at, k * (p.d + 2) * sizeof(double))
         self.other_means = <double*> next_piece(&at, k * p.d * sizeof(double))
         # The smaller panels hold less than all centroids together.
         self.panels = <char*> next_piece(&at, (
@@ -1398,15 +1396,16 @@ cdef class Sweep:
         cdef double* at = <double*> data_of(means)
         cdef int64_t* count = <int64_t*> data_of(sizes)
         cdef double* inertia = <double*> data_of(inertias)
-        cdef double* residue = self.residue
+        cdef double* row = self.residual
         with nogil:
             memcpy(at, first, k * d * sizeof(double))
-            n_iter = self.solve(at, self.other_means, given, max_iter, least_shift, residue,
+            n_iter = self.solve(at, self.other_means, given, max_iter, least_shift, row,
                                 &converged, &scratch.work)
             for j in range(k):
-                count[j] = <int64_t> residue[d] if self.plan.weight == NULL else 0
-                inertia[j] = residue[d + 1]
-                residue += d + 2
+                count[j] = <int64_t> row[d] if self.plan.weight == NULL else 0
+                inertia[j] = row[d + 1]
+                row += d + 2
+            memset(self.residual, 0, k * (d + 2) * sizeof(double))
         self.scratches.append(scratch)
         if not n_iter:
             return None
