@@ -93,7 +93,7 @@ static ptrdiff_t NAME(longest_sum)(const packed_centroids *p)
  * `tiny` is what underflow can take from 4 (d + 2) operations, flushing to zero included. */
 static void NAME(certify)(packed_centroids *p, double left_out)
 {
-    const double u = REAL_ROUNDOFF, d = (double)p->d;
+    const double u = REAL_ROUNDOFF, d = (double)p->d, radius = sqrt((double)p->radius2);
     const double roundings = ((double)NAME(longest_sum)(p) + (REAL_BITS == 32 ? 4 : d + 4)) * u;
     const double g = roundings < 0.5 ? roundings / (1 - roundings) : INFINITY;
     const double g64 = (d + 8) * 0x1p-53 * 2;
@@ -102,10 +102,10 @@ static void NAME(certify)(packed_centroids *p, double left_out)
     const double products = (g + 40 * u + left_out) * (1 + g) * (1 + g) * (1 + g);
     p->product_slack = NAME(rounded_up)(products / 4);
     p->reference_slack = NAME(rounded_up)(2 * g64 * (1 + g) * (1 + g) * (1 + g) / 4);
-    p->radius = NAME(rounded_up)(sqrt((double)p->radius2));
+    p->radius = NAME(rounded_up)(radius);
     p->tiny = NAME(rounded_up)(16 * (d + 2) * REAL_MIN);
 
-    const double a = 2 * u * 1.001 * sqrt((double)p->radius2);
+    const double a = 2 * u * 1.001 * radius;
     const double relative = g64 + 40 * u;
     p->grow = NAME(rounded_up)((1 + relative) * (1 + g) * (1 + g));
     p->shrink = (real)((1 - relative) * (1 - g) * (1 - g)) * (real)(1 - 4 * REAL_ROUNDOFF);
