@@ -265,13 +265,14 @@ cdef inline bint lowered(
     const double* squares,
 ) noexcept nogil:
     """Whether centroid j is nearer to some of m rows; these become its own."""
-    cdef Py_ssize_t i, row
+    cdef Py_ssize_t i
     cdef bint changed = 0
+    cdef double* nearest = p.nearest + first
+    cdef int32_t* owner = p.owner + first
     for i in range(m):
-        row = first + rows[i]
-        if squares[i] < p.nearest[row]:
-            p.nearest[row] = squares[i]
-            p.owner[row] = j
+        if squares[i] < nearest[rows[i]]:
+            nearest[rows[i]] = squares[i]
+            owner[rows[i]] = j
             changed = 1
     return changed
 

@@ -240,11 +240,11 @@ def _place(where: Any) -> str:
     return f"row {int(where[0])}, column {int(where[1])}"
 
 
-def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "") -> int:
-    """An integer in [low, high]; bools and floats are refused."""
+def integer(value: Any, name: str, low: int, high: int | None = None, limit: str = "{}") -> int:
+    """An integer in [low, high], of which `limit` says what it is; bools and floats are refused."""
     number = value if type(value) is int else _index(value, name)
     if number < low or (high is not None and number > high):
-        allowed = f"at least {low}" if high is None else f"between {low} and {limit or high}"
+        allowed = f"at least {low}" if high is None else f"between {low} and {limit.format(high)}"
         raise ValueError(f"{name} must be {allowed}, got {number}")
     return number
 
@@ -261,7 +261,7 @@ def _index(value: Any, name: str) -> int:
 def clusters(k: Any, n: int, name: str = "k") -> int:
     if n > MOST_CLUSTERS:
         return integer(k, name, 1, MOST_CLUSTERS)
-    return integer(k, name, 1, n, f"the number of rows ({n})")
+    return integer(k, name, 1, n, "the number of rows ({})")
 
 
 def non_negative(value: Any, name: str) -> float:
@@ -340,11 +340,10 @@ def starting_centroids(init: Any, k: int, d: int) -> np.ndarray | str:
     centroids = as_matrix(init, "init")
     if centroids.shape != (k, d):
         raise ValueError(f"init must have shape ({k}, {d}), got {centroids.shape}")
-    given, centroids = centroids, fresh((k, d))
-    centroids[...] = given
-    if not (centroids.min() >= -LARGEST and centroids.max() <= LARGEST):
-        check_finite(Rows(given), "init")
-    return centroids
+    check_finite(Rows(centroids), "init")
+    copy = fresh(k * d).reshape(k, d)
+    copy[...] = centroids
+    return copy
 
 
 def room_for_distances(out: Any, n: int, k: int, X: Any) -> np.ndarray:

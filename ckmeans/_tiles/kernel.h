@@ -137,6 +137,18 @@ INLINE void NAME(load_columns)(vec *x, int vectors, const real *rows, ptrdiff_t 
     }
 }
 
+/* All d columns of rows without space between them, where the compiler knows d. */
+INLINE void NAME(load_whole)(vec *x, int vectors, const real *rows, const ptrdiff_t d)
+{
+#if VECTOR_BYTES == 64
+    if (d == 2 || d == 3) {
+        EACH(v, vectors) V_LOAD_PERMUTED(x + v, vectors, rows + v * LANES * d, (int)d);
+        return;
+    }
+#endif
+    NAME(load_columns)(x, vectors, rows, d, d);
+}
+
 INLINE void NAME(load_full_tile)(vec (*x)[VECTORS], const real *rows, const steps *by, ptrdiff_t n)
 {
     if (by->column == 1)

@@ -42,6 +42,7 @@
 #define V_LOADED NAME(v_loaded)
 #define V_LOAD_CHUNK NAME(v_load_chunk)
 #define V_LOAD_NARROW NAME(v_load_narrow)
+#define V_LOAD_PERMUTED NAME(v_load_permuted)
 #define V_STORE_CHUNK NAME(v_store_chunk)
 
 #if VECTOR_BYTES == 0
@@ -469,6 +470,41 @@ INLINE void V_LOAD_NARROW(vec *columns, int apart, const real *rows, ptrdiff_t d
     (void)apart, (void)d;
     columns[0] = V_LOAD(rows);
 }
+
+#if VECTOR_BYTES == 64
+
+/* Where column f of the rows lies in two vectors one after the other; or then, in those and a third
+ * one, if that is there. */
+INLINE ivec NAME(v_places)(int d, int f, int third)
+{
+    real_bits places[LANES];
+    EACH(i, LANES) {
+        const int at = i * d + f;
+        places[i] = third && at < 2 * LANES ? i : at - third * LANES;
+    }
+    return (ivec)V_LOAD((const real *)places);
+}
+INLINE vec NAME(v_permute)(vec a, ivec places, vec b)
+{
+#if REAL_BITS == 32
+    return (vec)_mm512_permutex2var_ps(a, (__m512i)places, b);
+#else
+    return (vec)_mm512_permutex2var_pd(a, (__m512i)places, b);
+#endif
+}
+
+/* The same for whole rows of d = 2 or 3, by permutations of the vectors that they fill: */
+INLINE void V_LOAD_PERMUTED(vec *columns, int apart, const real *rows, const int d)
+{
+    const vec a = V_LOAD(rows), b = V_LOAD(rows + LANES);
+    EACH(f, d) {
+        vec x = NAME(v_permute)(a, NAME(v_places)(d, f, 0), b);
+        if (d == 3) x = NAME(v_permute)(x, NAME(v_places)(d, f, 1), V_LOAD(rows + 2 * LANES));
+        columns[f * apart] = x;
+    }
+}
+
+#endif
 
 #else
 

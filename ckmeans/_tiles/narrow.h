@@ -16,25 +16,19 @@ INLINE vec NAME(spread)(const real *group, ptrdiff_t i, const int d)
     return d <= NARROW_TOGETHER ? V_LOADED(V_LOAD(group + i * LANES)) : V_SET1(group[i]);
 }
 
-INLINE void NAME(keep_narrow)(vec *best, vec *second, ivec *best_group, vec (*x)[VECTORS],
-                              const real *group, ptrdiff_t g, const int d, const int width,
-                              const int vectors)
+/* Carries the two best scores on over centroid j of a group. */
+INLINE void NAME(keep_narrow)(vec *best, vec *second, vec (*x)[VECTORS], const real *group,
+                              ptrdiff_t j, const int d, const int vectors)
 {
-    vec before[VECTORS];
-    EACH(v, vectors) before[v] = best[v];
-    EACH(j, width) {
-        vec c[NARROW_MAX], half_norm2 = NAME(spread)(group, j, d);
-        EACH(f, d) c[f] = NAME(spread)(group, GROUP * (1 + f) + j, d);
-        EACH(v, vectors) {
-            vec s = half_norm2;
-            EACH(f, d) s = V_FNMA(x[f][v], c[f], s);
-            s = V_TAG(s, j);
-            second[v] = V_MIN(V_MAX(s, best[v]), second[v]);
-            best[v] = V_MIN(s, best[v]);
-        }
+    vec c[NARROW_MAX], half_norm2 = NAME(spread)(group, j, d);
+    EACH(f, d) c[f] = NAME(spread)(group, GROUP * (1 + f) + j, d);
+    EACH(v, vectors) {
+        vec s = half_norm2;
+        EACH(f, d) s = V_FNMA(x[f][v], c[f], s);
+        s = V_TAG(s, (int)j);
+        second[v] = V_MIN(V_MAX(s, best[v]), second[v]);
+        best[v] = V_MIN(s, best[v]);
     }
-    EACH(v, vectors)
-        best_group[v] = V_REPLACE_IF_LESS(best[v], before[v], (real_bits)g, best_group[v]);
 }
 
 /* `vectors` vectors of rows of the tile, from v0 on. */
@@ -43,7 +37,6 @@ INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
 {
     const real *group = (const real *)p + (d <= NARROW_TOGETHER ? p->spread_at : p->groups_at);
     const ptrdiff_t length = GROUP * (d + 1) * (d <= NARROW_TOGETHER ? LANES : 1);
-    const ptrdiff_t n_whole = (p->k + GROUP / 2 - 1) / GROUP;
     vec best[VECTORS], second[VECTORS], part[NARROW_MAX][VECTORS];
     ivec best_group[VECTORS];
     EACH(v, vectors) {
@@ -51,12 +44,17 @@ INLINE void NAME(score_vectors)(tile_state *tile, vec (*x)[VECTORS], int v0,
         best[v] = second[v] = V_TAG(V_SET1(NO_CENTROID), 0);
         best_group[v] = V_TAG_OF(V_SET1(0));
     }
-    for (ptrdiff_t g = 0; g < n_whole; g++, group += length)
-        NAME(keep_narrow)(best, second, best_group, part, group, g, d, GROUP, vectors);
-    if (p->k - n_whole * GROUP > GROUP / 4)
-        NAME(keep_narrow)(best, second, best_group, part, group, n_whole, d, GROUP / 2, vectors);
-    else if (n_whole < p->n_groups) /* -8 % at d = 2, k = 10 */
-        NAME(keep_narrow)(best, second, best_group, part, group, n_whole, d, GROUP / 4, vectors);
+    for (ptrdiff_t g = 0, left = p->k; left > 0; g++, left -= GROUP, group += length) {
+        vec before[VECTORS];
+        EACH(v, vectors) before[v] = best[v];
+        if (left >= GROUP)
+            EACH(j, GROUP) NAME(keep_narrow)(best, second, part, group, j, d, vectors);
+        else
+            for (ptrdiff_t j = 0; j < left; j++)
+                NAME(keep_narrow)(best, second, part, group, j, d, vectors);
+        EACH(v, vectors)
+            best_group[v] = V_REPLACE_IF_LESS(best[v], before[v], (real_bits)g, best_group[v]);
+    }
     EACH(v, vectors) {
         tile->best[v0 + v] = best[v];
         tile->second[v0 + v] = second[v];
@@ -78,7 +76,7 @@ INLINE void NAME(score_narrow)(tile_state *tile, const real *rows, const steps *
     vec x[NARROW_MAX][VECTORS];
 
     if (by->column == 1 && by->row == d) {
-        NAME(load_columns)(&x[0][0], VECTORS, rows, d, d);
+        NAME(load_whole)(&x[0][0], VECTORS, rows, d);
     } else {
         NAME(load_apart)(tile, rows, by, d);
         EACH(f, d)

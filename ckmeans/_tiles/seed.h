@@ -274,7 +274,7 @@ INLINE void NAME(gain_rows)(const real *rows, ptrdiff_t n, const double *nearest
         for (int i = 0; i < PAIR; i++) nears[i] = (real)nearest[i];
         for (int i = 0; weight && i < PAIR; i++) masses[i] = (real)(weight[i] * p->weight_scale);
     }
-    NAME(load_columns)(&x[0][0], 2, rows, d, d);
+    NAME(load_whole)(&x[0][0], 2, rows, d);
     const vec grow = V_SET1((real)p->grow), tiny = V_SET1((real)p->tiny);
     EACH(v, 2) {
         near[v] = V_LOAD(nears + v * LANES);
