@@ -191,7 +191,10 @@ INLINE void NAME(distances2_of)(const real *X, const int32_t *listed, ptrdiff_t 
         }
         NAME(load_few_wide)(columns, rows, f, d - f);
         NAME(add_squares)(sum, columns, point + f, d - f);
-        memcpy(squares + i, sum, (size_t)n * sizeof *squares);
+        if (n == SEED_ROWS) /* without a call */
+            memcpy(squares + i, sum, SEED_ROWS * sizeof *squares);
+        else
+            memcpy(squares + i, sum, (size_t)n * sizeof *squares);
     }
 }
 
