@@ -10,6 +10,7 @@ PATIENCE = 1.0  # seconds in all, after which a function gets no further round
 
 
 RESTED = 10**6  # elements from which a call is worth a rest
+BRIEF = 10  # times the rounds, of shorter ones: by 3 of them a ratio wanders by a tenth
 SPINNING = 0.25  # seconds: OpenMP's workers spin for up to 0.2 s after a call
 
 
@@ -55,6 +56,7 @@ def contest(case, X, mode, threads, peers, rounds):
         except ImportError as error:
             skipped[peer] = f"not installed ({error.name})"
     rest = SPINNING if threads > 1 and X.size >= RESTED else 0.0
+    rounds *= BRIEF if X.size < RESTED else 1
     with threadpool_limits(threads):  # what the adapters cannot reach: OpenMP and BLAS
         times, answers = interleaved(functions, rounds, rest)
     figures = {}
