@@ -20,7 +20,7 @@ from ckmeans import _validation as valid
 from ckmeans._bounds import PLAIN, Sweep
 from ckmeans._iterate import Problem
 from ckmeans._results import nearest_labels, own_distances2
-from ckmeans._rows import Rows, mean_variance
+from ckmeans._rows import Rows
 
 
 class Chunk(NamedTuple):
@@ -172,7 +172,7 @@ class ChunkedRows:
 
     def mean_variance(self) -> float:
         """Mean of the columns' variances, which weights do not enter."""
-        return mean_variance(self.chunks.reduced(spread, added, self.middle()[None]))
+        return _lloyd.mean_variance(self.chunks.reduced(spread, added, self.middle()[None]))
 
     def original(self, centroids: np.ndarray) -> np.ndarray:
         return centroids

@@ -780,6 +780,16 @@ def accumulate(
                  X.shape[1], &totals[0, 0])
 
 
+def mean_variance(const double[:, ::1] totals):
+    """Mean of the columns' variances of n rows, by their sums (1, d + 2) of x - point, of 1 and of
+    |x - point|^2. Of a point with a row or more on either side no more than log10(n) digits go."""
+    cdef Py_ssize_t f, d = totals.shape[1] - 2
+    cdef double n = totals[0, d], variance = totals[0, d + 1] / n
+    for f in range(d):
+        variance -= totals[0, f] / n * (totals[0, f] / n)
+    return (variance if not variance < 0 else 0.0) / d    # NaN remains
+
+
 def count(const int32_t[::1] labels, Py_ssize_t k):
     """How many rows have each label: (k,) int64."""
     cdef Py_ssize_t i

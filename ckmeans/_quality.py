@@ -86,7 +86,7 @@ def silhouette(
     labels, sizes = numbered(labels, rows.n)
     if sample is None:
         return simplified(rows, labels, sizes, n_threads)
-    size = valid.integer(sample, "sample", 1, rows.n, f"the number of rows ({rows.n})")
+    size = valid.integer(sample, "sample", 1, rows.n, "the number of rows ({})")
     chosen = np.arange(rows.n)
     if size < rows.n:
         chosen = np.sort(valid.generator(seed).choice(rows.n, size, replace=False))

@@ -33,14 +33,6 @@ def scattered(size: int, n: int) -> np.ndarray:
     return x[np.append(True, x[1:] != x[:-1])]  # half the time of np.unique
 
 
-def mean_variance(totals: np.ndarray) -> float:
-    """Mean of the columns' variances of n rows, by their sums (1, d + 2) of x - point, of 1 and of
-    |x - point|^2. Of a point with a row or more on either side no more than log10(n) digits go."""
-    offset, n, squares = totals[0, :-2], totals[0, -2], totals[0, -1]
-    with np.errstate(invalid="ignore"):  # rows that are unchecked may be infinite
-        return float(max(squares / n - np.square(offset / n).sum(), 0.0) / len(offset))
-
-
 class Rows:
     """Rows of a 2-D array as C-contiguous blocks of the dtype that they are computed in.
 
@@ -160,7 +152,7 @@ class Rows:
         point, totals = self.middle()[None], np.zeros((1, self.d + 2))
         for _, block in self.blocks():
             _lloyd.accumulate(block, point, None, labels[: len(block)], totals)
-        return mean_variance(totals)
+        return _lloyd.mean_variance(totals)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each column."""
