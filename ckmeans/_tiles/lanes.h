@@ -473,8 +473,8 @@ INLINE void V_LOAD_NARROW(vec *columns, int apart, const real *rows, ptrdiff_t d
 
 #if VECTOR_BYTES == 64
 
-/* Where column f of rows of d lies in the two vectors that they begin in; or, of what that has given
- * and a third vector, the lanes and the places there. */
+/* Where column f of rows of d lies in the two vectors that they begin in; or, of what that gave and
+ * a third vector, the lanes and the places there. */
 INLINE ivec NAME(v_places)(int d, int f, int third)
 {
     real_bits places[LANES];
@@ -493,8 +493,8 @@ INLINE vec NAME(v_permute)(vec a, ivec places, vec b)
 #endif
 }
 
-/* The same for whole rows of a constant d = 2 or 3, by permutations of the vectors that they fill: 2
- * and 6 operations instead of 8 and 14 (a block takes 0.92 of the time at d = 2, k = 3 in float64,
+/* The same for whole rows of a constant d = 2 or 3, by permutations of the vectors that they fill:
+ * 2 and 6 operations instead of 8 and 14 (a block takes 0.92 of the time at d = 2, k = 3 in float64,
  * 0.97 at d = 2 and 3, k = 10 in float32). With d a variable the places are computed: 43 KB. */
 INLINE void V_LOAD_PERMUTED(vec *columns, int apart, const real *rows, const int d)
 {
